@@ -1,0 +1,85 @@
+# `make` alone says what there is. Whatever is made in the checkout is in .gitignore; the real parts of the tests lie in
+# ${XDG_CACHE_HOME:-~/.cache}/pinsync. Works with GNU make 3.81 (macOS) and any POSIX shell.
+#
+# PYTHON=…    the Python (3.11 or newer) that .venv is made with; by default the first one found
+# WORKERS=…   processes that run tests side by side (default 2; 0 for none)
+# PYTEST=…    more arguments for pytest: make test PYTEST='-k ledger -x'
+
+PYTHON ?=
+WORKERS ?= 2
+PYTEST ?=
+
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+RUN_TESTS = $(BIN)/python -m pytest -n $(WORKERS)
+
+# A checkout that was moved, a Python that was uninstalled, another PYTHON: the old .venv is of no use.
+KEEP := $(shell test -x $(BIN)/python && test "$$(cat .venv/.made-in 2>/dev/null)" = "$$(pwd -P)" && \
+	{ test -z "$(PYTHON)" || test "$$(cat .venv/.made-with)" = "$(PYTHON)"; } && echo yes)
+NEW_VENV := $(if $(KEEP),,new-venv)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-unit lint bench wheel clean new-venv
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours changed
+	@$(BIN)/pinsync demo
+
+test: .venv/.dev ## all tests that CI runs, on a real Kubo 0.42 (from PATH, or built once with Go)
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) -m 'not services and not slow' $(PYTEST)
+
+test-unit: .venv/.dev ## the tests that need neither Kubo nor Node.js
+	@$(RUN_TESTS) -m 'not real and not services and not slow' $(PYTEST)
+
+lint: .venv/.dev ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: .venv/.dev ## measure, and print a table
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && PINSYNC_TEST_KUBO="$$kubo" $(BIN)/python -m benchmarks
+
+wheel: .venv/.installed ## dist/pinsync-….whl
+	@rm -rf dist
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## remove what was made in the checkout, .venv included
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The virtual environment: made when there is none that will do, filled when pyproject.toml has changed since.
+
+.venv/.made-in: $(NEW_VENV)
+	@for python in $(PYTHONS); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	    python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo 'pinsync needs Python 3.11 or newer, and none of these is: $(subst ",,$(PYTHONS))' >&2; \
+	    echo 'Install one (Debian 12, Ubuntu 24.04: python3 and python3-venv), or name it: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3' >&2; \
+	    exit 1; \
+	fi; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$python cannot make virtual environments: its venv or ensurepip module is missing." >&2; \
+	    echo "Install it (Debian, Ubuntu: python3-venv), or name another Python: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "making .venv with $$("$$python" --version)" >&2; \
+	rm -rf .venv && "$$python" -m venv .venv && echo '$(PYTHON)' >.venv/.made-with && pwd -P >$@
+
+.venv/.installed: .venv/.made-in pyproject.toml
+	@echo 'installing pinsync into .venv' >&2
+	@$(PIP) install --editable . || { echo 'pip could not install pinsync (see above): is the package index in reach?' >&2; exit 1; }
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	@echo 'installing the tools for tests into .venv' >&2
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --group dev
+	@touch $@

@@ -1,0 +1,243 @@
+"""Putting the parts together: from settings to a pass over real clients and the real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .clock import Clock, SystemClock
+from .errors import ConfigError, Problem, StateError
+from .ledger.ledger import Ledger, RemoteRecord
+from .ledger.lock import StateLock
+from .ledger.store import Store
+from .remote.client import RemoteClient
+from .remote.limits import RateLimiter
+from .remote.profiles import default_rate
+from .settings.credentials import CredentialError, Token, load_authorization, load_token
+from .settings.model import NodeSettings, RemoteSettings, Settings
+from .sources.kubo import KuboClient
+from .sources.kubo_api import resolve_api
+from .spool import Spool
+from .world import World
+
+if TYPE_CHECKING:
+    from .steps.report import PassReport
+
+ID_FILE = "mirror-id"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
+
+
+@dataclass(slots=True)
+class House:
+    """Settings, secrets and what outlives a single pass: the limiters, the clock, the wish to stop."""
+
+    settings: Settings
+    env: Mapping[str, str]
+    clock: Clock = field(default_factory=SystemClock)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    tokens: dict[str, Token | None] = field(default_factory=dict)
+    limiters: dict[str, RateLimiter] = field(default_factory=dict)
+
+    def unlock(self, only: str | None = None) -> list[str]:
+        """Read every token; returns warnings. Raises `ConfigError` with every problem at once.
+
+        What is missing or closed to this user raises `CredentialError` with `elsewhere`: the daemon may have it.
+        """
+        problems: list[Problem] = []
+        elsewhere = True
+        for remote in self.settings.remotes:
+            if only in (None, remote.name):
+                try:
+                    self.tokens[remote.name] = load_token(remote, self.env)
+                except CredentialError as error:
+                    problems.extend(error.problems)
+                    elsewhere = elsewhere and error.elsewhere
+        for node in self.settings.nodes if not problems else ():
+            load_authorization(node, self.env)
+        if problems:
+            raised = CredentialError("", "", elsewhere=elsewhere)
+            raised.problems = tuple(problems)
+            raised.args = ("\n".join(map(str, problems)),)
+            raise raised
+        return [
+            f"remote {name}: {warning}" for name, token in self.tokens.items() if token for warning in token.warnings
+        ]
+
+    def node(self, settings: NodeSettings) -> KuboClient:
+        """A client of one node. Raises `NodeError` where its address makes no sense."""
+        return KuboClient(
+            settings.name,
+            resolve_api(settings.api, self.env, name=settings.name),
+            authorization=load_authorization(settings, self.env),
+            timeout=settings.timeout,
+            retry_for=settings.retry_for,
+            clock=self.clock,
+        )
+
+    def remote(self, settings: RemoteSettings, record: RemoteRecord | None = None) -> RemoteClient:
+        """A client of one remote. Its limiter goes on from where the last client, or process, was."""
+        limiter = self.limiters.get(settings.name)
+        rate = default_rate(settings.endpoint) if settings.rate == "default" else settings.rate
+        if limiter is None or limiter.rate != rate or limiter.concurrency != settings.concurrency:
+            limiter = RateLimiter(self.clock, rate, settings.concurrency)
+            limiter.restore(record.recent if record else ())
+            self.limiters[settings.name] = limiter
+        token = self.tokens.get(settings.name)
+        return RemoteClient(
+            settings.name,
+            settings.endpoint,
+            auth=settings.auth,
+            token=token.secret if token else None,
+            clock=self.clock,
+            limiter=limiter,
+            timeout=settings.timeout,
+            retry_for=settings.retry_for,
+            ca_file=settings.ca_file,
+        )
+
+    def world(
+        self,
+        mirror_id: str,
+        progress: Callable[[str, int, int | None], None] | None = None,
+        applying: Callable[[str, int, int], None] | None = None,
+    ) -> World:
+        """What a pass needs."""
+        world = World(self.settings, self.clock, self.node, self.remote, mirror_id, self.stop)
+        if progress is not None:
+            world.progress = progress
+        if applying is not None:
+            world.applying = applying
+        return world
+
+
+@dataclass(slots=True)
+class State:
+    """The state directory while we are the one who writes it."""
+
+    ledger: Ledger
+    reader: Ledger
+    mirror_id: str
+
+
+@contextmanager
+def writing(settings: Settings, what: str) -> Iterator[State]:
+    """Hold the state: the lock, the ledger to write and to stream from, and the mirror id.
+
+    Raises `StateHeld` when another process has it, `StateError` when it cannot be used.
+    """
+    lock = StateLock(settings.state.path)
+    lock.acquire(what)
+    try:
+        store = Store.open(settings.state.path)
+        try:
+            reader = Store.read(settings.state.path)
+            assert reader is not None
+            try:
+                ledger = Ledger(store)
+                yield State(ledger, Ledger(reader), mirror_id(settings, ledger))
+            finally:
+                reader.close()
+        finally:
+            store.close()
+    finally:
+        lock.release()
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Ledger | None]:
+    """The ledger to read, while another may write it; None where there is none yet. Raises `StateError`."""
+    store = Store.read(settings.state.path)
+    try:
+        yield Ledger(store) if store else None
+    finally:
+        if store:
+            store.close()
+
+
+def mirror_id(settings: Settings, ledger: Ledger | None) -> str:
+    """The mark on our pins: as configured, or as made once and kept beside the ledger.
+
+    Without `ledger` nothing is written: an id that is not there yet is given a passing name. Raises `StateError`,
+    `ConfigError`.
+    """
+    if settings.mirror.id:
+        return settings.mirror.id
+    path = settings.state.path.with_name(ID_FILE)
+    try:
+        kept = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        kept = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise StateError(
+            f"the mirror id in {path} cannot be read ({error}); without it our pins are not known again. "
+            "Mend the file, or set [mirror] id"
+        ) from error
+    if kept:
+        if not _ID.fullmatch(kept):
+            raise ConfigError([Problem(str(path), 1, "this is no mirror id; mend the file or set [mirror] id")])
+        return kept
+    if ledger is None:
+        return "not-made-yet"
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname().split(".")[0])[:40].strip("-.") or "host"
+    made = _last_id(ledger) or f"{host}-{secrets.token_hex(3)}"
+    _write_once(path, made)
+    return made
+
+
+def _last_id(ledger: Ledger) -> str | None:
+    ids: list[str] = json.loads(ledger.fact("mirror_ids") or "[]")
+    return ids[0] if ids else None
+
+
+def _write_once(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StateError(f"the mirror id cannot be kept in {path}: {error.strerror}; nothing was done") from error
+
+
+@asynccontextmanager
+async def _scratch() -> AsyncIterator[tuple[Spool, AsyncExitStack]]:
+    with Spool() as spool:
+        async with AsyncExitStack() as stack:
+            yield spool, stack
+
+
+async def run_pass(
+    world: World, state: State, *, trigger: str, only: str | None = None,
+    use: Callable[[PassReport], None] = lambda report: None,
+) -> PassReport:  # fmt: skip
+    """One pass that changes things. `use` sees the report while its actions can still be read."""
+    from .reconcile import reconcile
+
+    async with _scratch() as (spool, stack):
+        report = await reconcile(world, state.ledger, spool, stack, trigger=trigger, only=only, reader=state.reader)
+        use(report)
+        return report
+
+
+async def run_plan(
+    world: World, ledger: Ledger | None, *, only: str | None = None,
+    use: Callable[[PassReport], None] = lambda report: None,
+) -> PassReport:  # fmt: skip
+    """A pass that changes nothing anywhere. `use` sees the report while its actions can still be read."""
+    from .reconcile import reconcile
+
+    async with _scratch() as (spool, stack):
+        report = await reconcile(world, ledger, spool, stack, only=only, dry=True)
+        use(report)
+        return report

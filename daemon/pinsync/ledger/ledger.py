@@ -1,0 +1,527 @@
+"""What the rest of pinsync says to the ledger, in its own words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from pinsync.model import Traits
+from pinsync.planning.plan import (
+    Action,
+    Approval,
+    Approvals,
+    Decision,
+    Doubt,
+    Entry,
+    How,
+    Kind,
+    Known,
+    Owned,
+    PinState,
+    State,
+)
+from pinsync.spool import body_text
+
+from .store import Store
+
+DAY = 86400.0
+_ENTRY = (
+    "key, cid, wanted, state, since, sources, unwanted_since, unwanted_why, requestid, created, was_there, missing, "
+    "attempts, next_try, error, follow_at, follows, declined, unclear"
+)
+_PUT_ENTRY = f"INSERT OR REPLACE INTO entries (remote, {_ENTRY}) VALUES ({', '.join('?' * 20)})"
+_TRAITS = {one.name for one in fields(Traits)}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecord:
+    """What the ledger knows of a remote as a whole. Times in seconds since the epoch."""
+
+    name: str
+    endpoint: str | None = None
+    traits: Traits = field(default_factory=Traits)
+    ok: bool | None = None
+    error: str | None = None
+    complete: bool | None = None
+    reason: str | None = None
+    listed_at: float | None = None
+    tried_at: float | None = None
+    failures: int = 0
+    present: int | None = None
+    foreign: int | None = None
+    other_marks: tuple[str, ...] = ()
+    recent: tuple[float, ...] = ()
+    paused_until: float | None = None
+    closed: str | None = None
+    closed_since: float | None = None
+    probe_at: float | None = None
+    probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """What the ledger knows of a node or of the manifest. `good_*`: by the last reading that was whole and believed."""
+
+    name: str
+    kind: str
+    ok: bool = False
+    error: str | None = None
+    pins: int | None = None
+    peer_id: str | None = None
+    version: str | None = None
+    read_at: float | None = None
+    good_at: float | None = None
+    good_pins: int | None = None
+    good_peer_id: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    includes: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A request that was meant, and perhaps sent, and whose outcome nobody noted."""
+
+    id: int
+    kind: Kind
+    step: str
+    key: bytes
+    cid: str
+    requestid: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of a journalled request. `state`: done, failed, unclear or moot."""
+
+    id: int
+    state: str
+    outcome: str | None
+    requestid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An action that waits or is held, as the last pass recorded it."""
+
+    remote: str
+    kind: Kind
+    key: bytes
+    requestid: str
+    cid: str
+    state: State
+    code: str
+    reason: str
+    until: float | None
+    step: str
+
+
+class Ledger:
+    """The ledger over an open `Store`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    def fact(self, name: str) -> str | None:
+        """A single remembered value."""
+        row = self.store.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a single value."""
+        self.store.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+    # -- what planning reads ----------------------------------------------------------------------------------------
+
+    def known(self, remote: str) -> Iterator[Known]:
+        """Everything known about the pins of one remote, sorted by key."""
+        entries = map(
+            _entry, self.store.execute(f"SELECT {_ENTRY} FROM entries WHERE remote = ? ORDER BY key", (remote,))
+        )
+        owned = map(
+            _owned,
+            self.store.execute(
+                "SELECT requestid, key, cid, how, created, gone_at FROM owned WHERE remote = ? ORDER BY key", (remote,)
+            ),
+        )
+        entry, one = next(entries, None), next(owned, None)
+        while entry is not None or one is not None:
+            key = min(head.key for head in (entry, one) if head is not None)
+            here: Entry | None = None
+            mine: list[Owned] = []
+            if entry is not None and entry.key == key:
+                here, entry = entry, next(entries, None)
+            while one is not None and one.key == key:
+                mine.append(one)
+                one = next(owned, None)
+            yield Known(key, here, tuple(mine))
+
+    def entry(self, remote: str, key: bytes) -> Entry | None:
+        """One entry."""
+        sql = f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND key = ?"
+        row = self.store.execute(sql, (remote, key)).fetchone()
+        return None if row is None else _entry(row)
+
+    def owned_of(self, remote: str, key: bytes) -> tuple[Owned, ...]:
+        """The opinions about the owners of one CID's pins."""
+        sql = "SELECT requestid, key, cid, how, created, gone_at FROM owned WHERE remote = ? AND key = ?"
+        return tuple(map(_owned, self.store.execute(sql, (remote, key))))
+
+    def approvals(self, remote: str) -> Approvals:
+        """What a person released at one remote and has not happened yet."""
+        rows = self.store.execute("SELECT kind, key, requestid, code, now FROM approvals WHERE remote = ?", (remote,))
+        return {
+            (Kind(kind), key, requestid): Approval(Kind(kind), requestid, key, code, bool(now))
+            for kind, key, requestid, code, now in rows
+        }
+
+    def removed_since(self, remote: str, since: float) -> int:
+        """Removals done since then that nobody had approved."""
+        sql = (
+            "SELECT count(*) FROM journal WHERE remote = ? AND kind = 'remove' AND state = 'done' "
+            "AND settled_at > ? AND NOT approved"
+        )
+        return int(self.store.execute(sql, (remote, since)).fetchone()[0])
+
+    # -- what planning decided --------------------------------------------------------------------------------------
+
+    def record_decisions(self, remote: str, decisions: Iterable[Decision], now: float) -> int:
+        """Write what changed; returns how many entries did. The caller opens the transaction."""
+        entries: list[tuple[Any, ...]] = []
+        owned: list[tuple[Any, ...]] = []
+        gone: list[tuple[Any, ...]] = []
+        forgotten: list[tuple[Any, ...]] = []
+        for decision in decisions:
+            if decision.after is not None and decision.after is not decision.before:
+                entries.append(_entry_row(remote, decision.after))
+                if decision.after.wanted and decision.before is not None and not decision.before.wanted:
+                    forgotten.append((remote, decision.key))  # wanted again: approvals of its removal are void
+            elif decision.after is None and decision.before is not None:
+                self.store.execute("DELETE FROM entries WHERE remote = ? AND key = ?", (remote, decision.key))
+                forgotten.append((remote, decision.key))
+            owned.extend(_owned_row(remote, one, now) for one in decision.found)
+            gone.extend((now, remote, decision.key, requestid) for requestid in decision.gone)
+        self.store.executemany(_PUT_ENTRY, entries)
+        self.store.executemany(_PUT_OWNED, owned)
+        self.store.executemany("UPDATE owned SET gone_at = ? WHERE remote = ? AND key = ? AND requestid = ?", gone)
+        self.store.executemany("DELETE FROM approvals WHERE remote = ? AND key = ? AND kind = 'remove'", forgotten)
+        return len(entries)
+
+    def put_entry(self, remote: str, entry: Entry) -> None:
+        """Write one entry."""
+        self.store.execute(_PUT_ENTRY, _entry_row(remote, entry))
+
+    def forget_entry(self, remote: str, key: bytes) -> None:
+        """Drop one entry."""
+        self.store.execute("DELETE FROM entries WHERE remote = ? AND key = ?", (remote, key))
+
+    def own(self, remote: str, one: Owned, now: float) -> None:
+        """Note who owns a remote pin."""
+        self.store.execute(_PUT_OWNED, _owned_row(remote, one, now))
+
+    def gone(self, remote: str, key: bytes, requestid: str, now: float) -> None:
+        """Note that a pin of ours is no more; the row stays as a memory."""
+        sql = "UPDATE owned SET gone_at = ? WHERE remote = ? AND key = ? AND requestid = ?"
+        self.store.execute(sql, (now, remote, key, requestid))
+
+    def record_pending(self, remote: str, actions: Iterable[Action]) -> None:
+        """Replace what waits and what is held at one remote by what this pass found."""
+        rows = [
+            (
+                remote, action.kind.value, action.key, action.requestid or "", action.cid, action.state.value,
+                action.code, action.reason, action.until, action.step.value,
+            )
+            for action in actions
+            if action.state is not State.DO
+        ]  # fmt: skip
+        self.store.execute("DELETE FROM pending WHERE remote = ?", (remote,))
+        self.store.executemany(f"INSERT OR REPLACE INTO pending VALUES ({', '.join('?' * 10)})", rows)
+
+    def drop_approval(self, remote: str, action: Action) -> None:
+        """An approval has been used."""
+        self.store.execute(
+            "DELETE FROM approvals WHERE remote = ? AND kind = ? AND key = ? AND requestid = ?",
+            (remote, action.kind.value, action.key, action.requestid or ""),
+        )
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    def intend(self, run: int, remote: str, actions: Sequence[Action], now: float) -> list[int]:
+        """Note what is about to be requested, before it is; returns the journal's numbers, in order."""
+        ids = []
+        with self.store.transaction():
+            for action in actions:
+                cursor = self.store.execute(
+                    "INSERT INTO journal (run, remote, kind, step, key, cid, requestid, body, at, state, approved) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?)",
+                    (
+                        run, remote, action.kind.value, action.step.value, action.key, action.cid, action.requestid,
+                        body_text(action.body), now, action.approved,
+                    ),
+                )  # fmt: skip
+                ids.append(int(cursor.lastrowid or 0))
+        return ids
+
+    def settle(self, outcomes: Iterable[Settled], now: float) -> None:
+        """Note what came of requests."""
+        self.store.executemany(
+            "UPDATE journal SET state = ?, outcome = ?, settled_at = ?, requestid = coalesce(?, requestid) "
+            "WHERE id = ?",
+            [(one.state, one.outcome, now, one.requestid, one.id) for one in outcomes],
+        )
+
+    def open_intents(self, remote: str) -> list[OpenIntent]:
+        """Requests whose outcome nobody noted: the process ended in between."""
+        rows = self.store.execute(
+            "SELECT id, kind, step, key, cid, requestid, at FROM journal "
+            "WHERE remote = ? AND state IN ('open', 'unclear') ORDER BY key",
+            (remote,),
+        )
+        return [OpenIntent(id_, Kind(kind), step, key, cid, rid, at) for id_, kind, step, key, cid, rid, at in rows]
+
+    def note(self, run: int | None, remote: str, entry: Entry, what: str, outcome: str, now: float) -> None:
+        """An event in the life of a pin that was no request of a pass: seen pinned, seen failed, adopted…"""
+        self.store.execute(
+            "INSERT INTO journal (run, remote, kind, step, key, cid, requestid, at, state, settled_at, outcome) "
+            "VALUES (?, ?, ?, 'event', ?, ?, ?, ?, 'done', ?, ?)",
+            (run, remote, what, entry.key, entry.cid, entry.requestid, now, now, outcome),
+        )
+
+    # -- counts -----------------------------------------------------------------------------------------------------
+
+    def state_counts(self, remote: str) -> dict[PinState, int]:
+        """How many wanted entries of one remote are in each state."""
+        counts = dict.fromkeys(PinState, 0)
+        sql = "SELECT state, count(*) FROM entries WHERE remote = ? AND wanted GROUP BY state"
+        for state, count in self.store.execute(sql, (remote,)):
+            counts[_STATES[state]] = count
+        return counts
+
+    def wanted_cids(self, remote: str) -> Iterator[str]:
+        """The CIDs that were wanted at one remote by the last pass."""
+        rows = self.store.execute("SELECT cid FROM entries WHERE remote = ? AND wanted", (remote,))
+        return (cid for (cid,) in rows)
+
+    # -- follow-up --------------------------------------------------------------------------------------------------
+
+    def due_follows(self, remote: str, now: float, most: int) -> list[Entry]:
+        """Pins on their way that should be looked at again, the longest overdue first."""
+        rows = self.store.execute(
+            f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND follow_at <= ? AND requestid IS NOT NULL "
+            "ORDER BY follow_at LIMIT ?",
+            (remote, now, most),
+        )
+        return list(map(_entry, rows))
+
+    def next_follow(self) -> float | None:
+        """When the next pin on its way is due to be looked at."""
+        row = self.store.execute("SELECT min(follow_at) FROM entries WHERE follow_at IS NOT NULL").fetchone()
+        return None if row is None or row[0] is None else float(row[0])
+
+    # -- remotes and sources ----------------------------------------------------------------------------------------
+
+    def remote(self, name: str) -> RemoteRecord:
+        """The record of a remote; an empty one for a remote that was never seen."""
+        rows = list(self.store.db.query("SELECT * FROM remotes WHERE name = ?", [name]))
+        if not rows:
+            return RemoteRecord(name)
+        row = rows[0]
+        traits = {key: value for key, value in json.loads(row["traits"]).items() if key in _TRAITS}
+        return RemoteRecord(
+            name, row["endpoint"], Traits(**traits), _bool(row["ok"]), row["error"], _bool(row["complete"]),
+            row["reason"], row["listed_at"], row["tried_at"], row["failures"] or 0, row["present"],
+            row["foreign_pins"], tuple(json.loads(row["other_marks"])), tuple(json.loads(row["recent"])),
+            row["paused_until"], row["closed"], row["closed_since"], row["probe_at"], row["probes"],
+        )  # fmt: skip
+
+    def put_remote(self, record: RemoteRecord, now: float) -> None:
+        """Write the record of a remote."""
+        self.store.execute(
+            f"INSERT OR REPLACE INTO remotes VALUES ({', '.join('?' * 20)})",
+            (
+                record.name, record.endpoint, json.dumps(asdict(record.traits)), now, record.ok, record.error,
+                record.complete, record.reason, record.listed_at, record.tried_at, record.failures, record.present,
+                record.foreign, json.dumps(record.other_marks), json.dumps(record.recent), record.paused_until,
+                record.closed, record.closed_since, record.probe_at, record.probes,
+            ),
+        )  # fmt: skip
+
+    def sources(self) -> dict[str, SourceRecord]:
+        """The records of all sources, by name."""
+        found = {}
+        for row in self.store.db.query("SELECT * FROM sources"):
+            row["ok"] = bool(row["ok"])
+            found[row["name"]] = SourceRecord(**row)
+        return found
+
+    def put_source(self, record: SourceRecord) -> None:
+        """Write the record of a source."""
+        values = asdict(record)
+        names = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        self.store.execute(f"INSERT OR REPLACE INTO sources ({names}) VALUES ({marks})", tuple(values.values()))
+
+    def forget_source(self, name: str) -> None:
+        """Drop a source that is not configured any more."""
+        self.store.execute("DELETE FROM sources WHERE name = ?", (name,))
+
+    def good_manifest(self) -> Iterator[list[Any]]:
+        """The rows of the last good manifest."""
+        return (json.loads(row[0]) for row in self.store.execute("SELECT row FROM manifest ORDER BY rowid"))
+
+    def put_good_manifest(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Replace the last good manifest. The caller opens the transaction."""
+        self.store.execute("DELETE FROM manifest")
+        self.store.executemany("INSERT INTO manifest (row) VALUES (?)", ((json.dumps(row),) for row in rows))
+
+    # -- doubts and approvals ---------------------------------------------------------------------------------------
+
+    def record_doubts(self, doubts: Iterable[Doubt], now: float) -> None:
+        """Replace the standing doubts; those that stay keep their start and an approval."""
+        current = {doubt.code: doubt for doubt in doubts}
+        for (code,) in self.store.execute("SELECT code FROM doubts").fetchall():
+            if code not in current:
+                self.store.execute("DELETE FROM doubts WHERE code = ?", (code,))
+        for doubt in current.values():
+            self.store.execute(
+                "INSERT INTO doubts (code, reason, since) VALUES (?, ?, ?) "
+                "ON CONFLICT (code) DO UPDATE SET reason = excluded.reason",
+                (doubt.code, doubt.reason, now),
+            )
+
+    def approved_doubts(self) -> frozenset[str]:
+        """Codes of doubts that a person released as a whole."""
+        rows = self.store.execute("SELECT code FROM doubts WHERE approved_at IS NOT NULL")
+        return frozenset(code for (code,) in rows)
+
+    def standing_doubts(self) -> tuple[tuple[str, str], ...]:
+        """(code, reason) of doubts that nobody has released."""
+        return tuple(self.store.execute("SELECT code, reason FROM doubts WHERE approved_at IS NULL ORDER BY code"))
+
+    def approve_doubt(self, code: str, at: float, by: str) -> None:
+        """A person released a doubt as a whole."""
+        self.store.execute("UPDATE doubts SET approved_at = ?, approved_by = ? WHERE code = ?", (at, by, code))
+
+    def put_approval(self, one: Pending, now_too: bool, at: float, by: str) -> None:
+        """A person released one action."""
+        self.store.execute(
+            "INSERT OR REPLACE INTO approvals (remote, kind, key, requestid, cid, code, now, at, by) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (one.remote, one.kind.value, one.key, one.requestid, one.cid, one.code, now_too, at, by),
+        )
+
+    def pending(self, remote: str | None = None) -> list[Pending]:
+        """What waits and what is held, at one remote or at all."""
+        sql = "SELECT remote, kind, key, requestid, cid, state, code, reason, until, step FROM pending"
+        if remote is not None:
+            sql += " WHERE remote = ?"
+        rows = self.store.execute(sql + " ORDER BY remote, kind, key", () if remote is None else (remote,))
+        return [
+            Pending(where, Kind(kind), key, rid, cid, State(state), *rest)
+            for where, kind, key, rid, cid, state, *rest in rows
+        ]
+
+    def pending_counts(self, remote: str) -> dict[tuple[Kind, State], int]:
+        """How many actions wait and are held at one remote."""
+        sql = "SELECT kind, state, count(*) FROM pending WHERE remote = ? GROUP BY kind, state"
+        return {(Kind(kind), State(state)): count for kind, state, count in self.store.execute(sql, (remote,))}
+
+    def reasons(self, remote: str, most: int = 5) -> list[tuple[State, Kind, str, int]]:
+        """Why things wait or are held at one remote, the commonest first."""
+        sql = (
+            "SELECT state, kind, reason, count(*) FROM pending WHERE remote = ? GROUP BY state, kind, code "
+            "ORDER BY state, count(*) DESC LIMIT ?"
+        )
+        rows = self.store.execute(sql, (remote, most))
+        return [(State(state), Kind(kind), reason, count) for state, kind, reason, count in rows]
+
+    # -- runs -------------------------------------------------------------------------------------------------------
+
+    def start_run(self, trigger: str, now: float) -> int:
+        """A pass begins; returns its number."""
+        cursor = self.store.execute(
+            "INSERT INTO runs (trigger, started_at, progress_at) VALUES (?, ?, ?)", (trigger, now, now)
+        )
+        return int(cursor.lastrowid or 0)
+
+    def progress(self, run: int, now: float) -> None:
+        """The pass is alive."""
+        self.store.execute("UPDATE runs SET progress_at = ? WHERE id = ?", (now, run))
+
+    def finish_run(self, run: int, now: float, *, good: bool, exit_code: int, report: str) -> None:
+        """The pass is over."""
+        self.store.execute(
+            "UPDATE runs SET progress_at = ?, finished_at = ?, good = ?, exit_code = ?, report = ? WHERE id = ?",
+            (now, now, good, exit_code, report, run),
+        )
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The newest pass, finished or not."""
+        return next(iter(self.store.db.query("SELECT * FROM runs ORDER BY id DESC LIMIT 1")), None)
+
+    def last_good(self) -> float | None:
+        """When a pass last went well from end to end; for one that is running, when it last made progress."""
+        sql = (
+            "SELECT max(progress_at) FROM runs WHERE good OR (finished_at IS NULL AND id = (SELECT max(id) FROM runs))"
+        )
+        row = self.store.execute(sql).fetchone()
+        return None if row is None else row[0]
+
+    def life_of(self, key: bytes, most: int = 50) -> list[dict[str, Any]]:
+        """The last things that happened to one CID, the newest first."""
+        sql = (
+            "SELECT at, remote, kind, step, requestid, state, settled_at, outcome FROM journal WHERE key = ? "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        return list(self.store.db.query(sql, [key, most]))
+
+    def prune(self, before: float) -> None:
+        """Forget history older than this; never open intents, ownership or entries."""
+        self.store.execute("DELETE FROM journal WHERE state NOT IN ('open', 'unclear') AND at < ?", (before,))
+        self.store.execute("DELETE FROM runs WHERE started_at < ? AND id NOT IN (SELECT max(id) FROM runs)", (before,))
+
+
+_PUT_OWNED = (
+    "INSERT OR REPLACE INTO owned (remote, key, requestid, cid, how, created, since, gone_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def _bool(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    (
+        key, cid, wanted, state, since, sources, unwanted_since, unwanted_why, requestid, created, was_there, missing,
+        attempts, next_try, error, follow_at, follows, declined, unclear,
+    ) = row  # fmt: skip
+    return Entry(
+        key, cid, bool(wanted), _STATES[state], since, sources, unwanted_since, unwanted_why, requestid, created,
+        was_there, missing, attempts, next_try, error, follow_at, follows, declined, bool(unclear),
+    )  # fmt: skip
+
+
+_STATES = {state.value: state for state in PinState}
+
+
+def _entry_row(remote: str, entry: Entry) -> tuple[Any, ...]:
+    return (
+        remote, entry.key, entry.cid, entry.wanted, entry.state.value, entry.since, entry.sources,
+        entry.unwanted_since, entry.unwanted_why, entry.requestid, entry.created, entry.was_there, entry.missing,
+        entry.attempts, entry.next_try, entry.error, entry.follow_at, entry.follows, entry.declined, entry.unclear,
+    )  # fmt: skip
+
+
+def _owned(row: tuple[Any, ...]) -> Owned:
+    requestid, key, cid, how, created, gone_at = row
+    return Owned(requestid, key, cid, How(how), created, gone_at)
+
+
+def _owned_row(remote: str, one: Owned, now: float) -> tuple[Any, ...]:
+    return (remote, one.key, one.requestid, one.cid, one.how.value, one.created, now, one.gone_at)

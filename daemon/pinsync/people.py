@@ -1,0 +1,120 @@
+"""What a person may say to a mirror: that something held may go on (approve), that a pin becomes ours (adopt).
+
+Both only record; the next pass acts (semantics: *Approve*, *Adopt*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from .cid import Cid
+from .clock import Clock
+from .errors import PinsyncError, UsageError
+from .ledger.ledger import Ledger, Pending
+from .model import RemotePin
+from .planning.diff import is_ours
+from .planning.plan import Entry, How, Kind, Owned, PinState, State
+from .remote.client import RemoteClient
+from .remote.listing import list_all
+from .spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What an approval released: what was held (or, with `--now`, waited for grace), and doubts as a whole."""
+
+    pins: tuple[Pending, ...]
+    doubts: tuple[tuple[str, str], ...]
+
+
+def held(ledger: Ledger, remote: str | None) -> Released:
+    """What the last recorded pass held: what `approve --all` would release."""
+    pins = tuple(one for one in ledger.pending(remote) if one.state is State.HELD)
+    return Released(pins, ledger.standing_doubts())
+
+
+def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too: bool, at: float, by: str) -> Released:
+    """Release what is held: everything when `cids` is empty, else these; `now_too` shortens grace for these.
+
+    An approval is bound to remote, requestid, CID and the reason for the hold, as the last pass recorded them.
+    Raises `UsageError` for a CID of which nothing is held.
+    """
+    if now_too and not cids:
+        raise UsageError("--now needs the CIDs that are to go before their grace is over")
+    everything = ledger.pending(remote)
+    if not cids:
+        released = [one for one in everything if one.state is State.HELD]
+        doubts = ledger.standing_doubts() if remote is None or any(released) else ()
+    else:
+        released, doubts = [], ()
+        for cid in cids:
+            mine = [
+                one
+                for one in everything
+                if one.key == cid.key
+                and (one.state is State.HELD or (now_too and one.kind is Kind.REMOVE and one.code == "grace"))
+            ]
+            if not mine:
+                waits = next((one for one in everything if one.key == cid.key), None)
+                raise UsageError(
+                    f"nothing is held for {cid}"
+                    + (f" (it waits: {waits.reason})" if waits else "")
+                    + "; nothing was released"
+                )
+            released += mine
+    with ledger.store.transaction():
+        for one in released:
+            ledger.put_approval(one, now_too, at, by)
+        for code, _ in doubts:
+            ledger.approve_doubt(code, at, by)
+    return Released(tuple(released), doubts)
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What became ours. `skipped`: pins that carry another mirror's mark and were not named."""
+
+    pins: tuple[RemotePin, ...]
+    skipped: tuple[RemotePin, ...]
+
+
+async def adopt(
+    ledger: Ledger, client: RemoteClient, mirror_ids: tuple[str, ...], cids: Collection[Cid], clock: Clock
+) -> Adopted:
+    """Take pins that are at the remote into our ownership: all wanted ones, or the named ones, wanted or not.
+
+    Raises `RemoteError`, and `PinsyncError` when the list is not complete or a named CID is not there: nothing is
+    adopted then.
+    """
+    names = {cid.key: cid for cid in cids}
+    with Spool() as spool:
+        reading, _ = await list_all(client, spool.remote_sink(0), traits=ledger.remote(client.name).traits)
+        if not reading.complete:
+            raise PinsyncError(
+                f"the list of remote {client.name!r} is not complete ({reading.reason}); nothing was adopted"
+            )
+        rows = [row for row in spool.observed(0) if not names or row.key in names]
+    missing = names.keys() - {row.key for row in rows}
+    if missing:
+        told = ", ".join(str(names[key]) for key in missing)
+        raise PinsyncError(f"remote {client.name!r} has no pin of {told}; nothing was adopted")
+    now = clock.now()
+    taken, skipped = [], []
+    with ledger.store.transaction():
+        for row in rows:
+            owned = {one.requestid: one for one in ledger.owned_of(client.name, row.key)}
+            entry = ledger.entry(client.name, row.key)
+            if is_ours(row, owned, mirror_ids) or not (names or (entry and entry.wanted)):
+                continue
+            if row.mark is not None and not names:
+                skipped.append(row)
+                continue
+            taken.append(row)
+            ledger.own(client.name, Owned(row.requestid, row.key, row.cid, How.ADOPTED, row.created), now)
+            if entry is not None:
+                entry = replace(entry, was_there="ours", requestid=row.requestid)
+                ledger.put_entry(client.name, entry)
+            shown = entry or Entry(row.key, row.cid, False, PinState.PINNED, requestid=row.requestid)
+            ledger.note(None, client.name, shown, "adopt", "ours from now on", now)
+    return Adopted(tuple(taken), tuple(skipped))

@@ -1,0 +1,421 @@
+"""What should change at a remote: a merge of what is wanted, what is there and what the ledger knows.
+
+`diff` is pure and streams: three iterators sorted by key go in, one `Decision` a key comes out. It owns the rules of
+`docs/semantics.md`; what must not be done *yet* for reasons that need the whole plan is the guard's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, RemotePin, Removals
+
+from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
+
+RETRY_FIRST = 60.0  # seconds until a failed or refused pin is tried again; doubles each time
+RETRY_CAP = 86400.0
+FOLLOW_FIRST = 5.0  # seconds until a pin on its way is looked at again; doubles each time
+FOLLOW_CAP = 3600.0
+MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
+NAME_CUT = 64  # characters; a longer name of which only a beginning is there was cut by the service
+
+_T = TypeVar("_T", DesiredPin, RemotePin, Known)
+
+
+def backoff(attempts: int, first: float = RETRY_FIRST, cap: float = RETRY_CAP) -> float:
+    """Seconds to wait after the `attempts`-th failure (counted from 1)."""
+    return float(min(cap, first * 2.0 ** min(max(attempts, 1) - 1, 40)))
+
+
+def diff(
+    desired: Iterable[DesiredPin], observed: Iterable[RemotePin], known: Iterable[Known], view: View
+) -> Iterator[Decision]:
+    """One decision for every key that any of the three streams names and about which there is something to say.
+
+    Each stream must be sorted by `key`; `observed` may repeat a key, the others may not.
+    """
+    wants, rows, books = _grouped(desired), _grouped(observed), _grouped(known)
+    want, row, book = next(wants, None), next(rows, None), next(books, None)
+    while want or row or book:
+        key = min(head[0] for head in (want, row, book) if head)
+        here_want = here_book = None
+        here_rows: list[RemotePin] = []
+        if want and want[0] == key:
+            here_want, want = want[1][0], next(wants, None)
+        if row and row[0] == key:
+            here_rows, row = row[1], next(rows, None)
+        if book and book[0] == key:
+            here_book, book = book[1][0], next(books, None)
+        decision = decide(key, here_want, here_rows, here_book, view)
+        if decision is not None:
+            yield decision
+
+
+def _grouped(stream: Iterable[_T]) -> Iterator[tuple[bytes, list[_T]]]:
+    group: list[_T] = []
+    for item in stream:
+        if group and item.key != group[0].key:
+            yield group[0].key, group
+            group = []
+        group.append(item)
+    if group:
+        yield group[0].key, group
+
+
+def is_ours(row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...]) -> bool:
+    """Whether a remote pin is ours (semantics: *Ours*): by a person's word, by the ledger, or by our mark."""
+    known = owned.get(row.requestid)
+    mark = row.mark
+    if known is not None and known.key == row.key:
+        if known.how is How.ADOPTED:
+            return True
+        if known.how is How.FOREIGN:
+            return False
+        return mark is None or mark in mirror_ids  # another mirror's mark means that it took the record over
+    return bool(mirror_ids) and mark == mirror_ids[0]
+
+
+def decide(
+    key: bytes, want: DesiredPin | None, rows: list[RemotePin], known: Known | None, view: View
+) -> Decision | None:
+    """The decision for one key; None when it concerns us in no way (a foreign pin that nobody wants)."""
+    entry = known.entry if known else None
+    owned = {one.requestid: one for one in known.owned} if known else {}
+    ours = [row for row in rows if is_ours(row, owned, view.mirror_ids)]
+    found = tuple(
+        Owned(row.requestid, key, row.cid, How.MARK, row.created)
+        for row in ours
+        if row.requestid not in owned or owned[row.requestid].gone_at is not None
+    )
+    gone: tuple[str, ...] = ()
+    if view.listed == "complete":
+        there = {row.requestid for row in rows}
+        gone = tuple(
+            one.requestid
+            for one in owned.values()
+            if one.requestid not in there and one.gone_at is None and one.how is not How.FOREIGN
+        )
+    after: Entry | None
+    if want is not None and want.excluded is Excluded.NOT:
+        after, actions = _wanted(want, rows, ours, entry, view)
+    elif entry is not None or ours:
+        if entry is not None and entry.wanted and not view.sources_whole:
+            after, actions = _unsure(rows, ours, entry, view)
+        else:
+            after, actions = _unwanted(key, want, rows, ours, entry, view)
+    else:
+        return None
+    return Decision(key, entry, after, actions, found, gone, len(ours))
+
+
+# -- wanted ------------------------------------------------------------------------------------------------------------
+
+
+def _wanted(
+    want: DesiredPin, rows: list[RemotePin], ours: list[RemotePin], entry: Entry | None, view: View
+) -> tuple[Entry, tuple[Action, ...]]:
+    sources = " ".join(want.sources)
+    if entry is None:
+        entry = Entry(want.key, want.cid, True, PinState.MISSING, since=view.now, sources=sources)
+    elif not entry.wanted or entry.cid != want.cid or entry.sources != sources or entry.unwanted_since is not None:
+        entry = replace(
+            entry,
+            cid=want.cid,
+            wanted=True,
+            sources=sources,
+            since=entry.since if entry.wanted else view.now,
+            unwanted_since=None,
+            unwanted_why="",
+        )
+    if not rows:
+        return _absent(want, entry, view)
+    foreign_live = any(row.status.live and row not in ours for row in rows)
+    live = [row for row in ours if row.status.live]
+    if not live and foreign_live:
+        best = _best([row for row in rows if row.status.live and row not in ours])
+        return _sighted(entry, best, "foreign", view), ()
+    if not live and not ours:
+        best = _best(rows)
+        entry = _sighted(entry, best, "foreign", view)
+        if view.traits.id_is_cid is not False:
+            return replace(entry, error=_failure(best, "the pin is not ours, so it is not posted again")), ()
+        return entry, _add(want, view, f"a pin that is not ours ({best.requestid}) failed; ours is put beside it")
+    if not live:
+        return _failed(want, ours, entry, view)
+    return _live(want, live, ours, entry, view)
+
+
+def _absent(want: DesiredPin, entry: Entry, view: View) -> tuple[Entry, tuple[Action, ...]]:
+    if view.listed == "failed":
+        return entry, ()
+    if view.listed == "incomplete":
+        if entry.was_there == "ours":
+            reason = f"not seen, but the list is not complete ({view.listed_reason}); nothing is added again"
+            return entry, _add(want, view, reason, State.WAITING, "incomplete")
+        return _refusable(want, entry, view, "not seen at the remote", lookup=True)
+    if entry.was_there == "ours":
+        entry = replace(entry, missing=min(entry.missing + 1, MISSING_SIGHTINGS), requestid=None, follow_at=None)
+        entry = _state(entry, PinState.MISSING)
+        if entry.missing < MISSING_SIGHTINGS:
+            reason = "was there and is gone; added again when the next complete list does not show it either"
+            return entry, _add(want, view, reason, State.WAITING, "missing-once")
+        return _refusable(want, entry, view, "was there and is gone, by two complete lists in a row", lookup=True)
+    if entry.was_there == "foreign":
+        entry = replace(entry, was_there="", requestid=None, created=None, follow_at=None)
+        return _refusable(want, entry, view, "a pin that was not ours held it and is gone")
+    return _refusable(want, entry, view, "not at the remote", lookup=entry.unclear)
+
+
+def _refusable(
+    want: DesiredPin, entry: Entry, view: View, reason: str, lookup: bool = False
+) -> tuple[Entry, tuple[Action, ...]]:
+    entry = entry if entry.state is PinState.REFUSED else _state(entry, PinState.MISSING)
+    if entry.state is PinState.REFUSED and entry.next_try is not None and entry.next_try > view.now:
+        reason = f"the remote refused it: {entry.error or 'without a reason'}"
+        return entry, _add(want, view, reason, State.WAITING, "refused", entry.next_try)
+    return entry, _add(want, view, reason, lookup=lookup)
+
+
+def _add(
+    want: DesiredPin,
+    view: View,
+    reason: str,
+    state: State = State.DO,
+    code: str = "",
+    until: float | None = None,
+    *,
+    kind: Kind = Kind.ADD,
+    requestid: str | None = None,
+    cid: str | None = None,
+    lookup: bool = False,
+) -> tuple[Action, ...]:
+    if view.mode is Mode.READ_ONLY:
+        return ()
+    body = PinBody(
+        cid or want.cid,
+        want.name or None,
+        {**want.meta, MARK: view.mirror_ids[0]},
+        want.origins or view.origins,
+    )
+    return (Action(kind, Step.POST, want.key, body.cid, state, code, reason, until, requestid, body, lookup),)
+
+
+def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -> tuple[Entry, tuple[Action, ...]]:
+    newest = max(ours, key=lambda row: row.created)
+    first_seen = entry.state is not PinState.FAILED
+    entry = _sighted(entry, newest, "ours", view)
+    if first_seen:
+        entry = replace(entry, attempts=entry.attempts + 1, next_try=view.now + backoff(entry.attempts + 1))
+    said = _failure(newest, "")
+    entry = replace(entry, error=said)
+    reason = f"the remote says failed: {said}"
+    due = entry.next_try is None or entry.next_try <= view.now
+    if view.listed != "complete" and view.traits.id_is_cid is not True:
+        reason += f"; not tried again on a list that is not complete ({view.listed_reason})"
+        return entry, _add(want, view, reason, State.WAITING, "incomplete", kind=Kind.RETRY, requestid=newest.requestid)
+    return entry, _add(
+        want,
+        view,
+        reason,
+        State.DO if due else State.WAITING,
+        "" if due else "backoff",
+        None if due else entry.next_try,
+        kind=Kind.RETRY,
+        requestid=newest.requestid,
+        cid=newest.cid if view.traits.id_is_cid is not False else None,
+    )
+
+
+def _live(
+    want: DesiredPin, live: list[RemotePin], ours: list[RemotePin], entry: Entry, view: View
+) -> tuple[Entry, tuple[Action, ...]]:
+    wish = fingerprint(want.name, want.meta)
+    matching = [row for row in live if not drift(want, row, view)]
+    accepted = matching or (live if entry.declined == wish else [])
+    survivor = _best(accepted or live)
+    entry = _sighted(entry, survivor, "ours", view)
+    if view.mode is Mode.READ_ONLY:
+        return entry, ()
+    if not accepted:
+        what = ", ".join(drift(want, survivor, view))
+        where = survivor.requestid if view.traits.id_is_cid is not False else None
+        if view.listed != "complete" and where is None:
+            reason = f"{what} differs; not updated on a list that is not complete ({view.listed_reason})"
+            return entry, _add(want, view, reason, State.WAITING, "incomplete", kind=Kind.UPDATE)
+        cid = survivor.cid if where is not None else None
+        return entry, _add(want, view, f"{what} differs", kind=Kind.UPDATE, requestid=survivor.requestid, cid=cid)
+    extra = [row for row in ours if row.requestid != survivor.requestid]
+    if view.traits.id_is_cid is not False:
+        extra = [row for row in extra if row.requestid != row.cid]  # another spelling is a record of its own: leave it
+    return entry, tuple(_supersede(want, row, survivor, view) for row in extra)
+
+
+def _supersede(want: DesiredPin, row: RemotePin, survivor: RemotePin, view: View) -> Action:
+    what = "failed" if not row.status.live else "superseded"
+    reason = f"{what}: {survivor.requestid} holds the same content"
+    state, code = State.DO, ""
+    if view.listed != "complete":
+        state, code = State.WAITING, "incomplete"
+        reason += f"; deleted once a list is complete ({view.listed_reason})"
+    elif survivor.status is not PinStatus.PINNED:
+        state, code = State.WAITING, "successor"
+        reason += f", is {survivor.status} and must be pinned first"
+    return Action(
+        Kind.UPDATE, Step.DELETE, want.key, row.cid, state, code, reason,
+        requestid=row.requestid, survivor=survivor.requestid, confirm=False,
+    )  # fmt: skip
+
+
+def _best(rows: list[RemotePin]) -> RemotePin:
+    order = {PinStatus.PINNED: 0, PinStatus.PINNING: 1, PinStatus.QUEUED: 2, PinStatus.FAILED: 3}
+    return min(rows, key=lambda row: (order[row.status], row.created, row.requestid))
+
+
+def follow_pause(follows: int) -> float:
+    """Seconds until a pin on its way is looked at again, after `follows` looks without a change."""
+    return float(min(FOLLOW_CAP, FOLLOW_FIRST * 2.0 ** min(follows, 20)))
+
+
+def _sighted(entry: Entry, row: RemotePin, whose: str, view: View) -> Entry:
+    """The entry after this row was seen; the same object when nothing changed, so that nothing is written."""
+    state = STATE_OF[row.status]
+    if entry.state is state and entry.requestid == row.requestid and entry.was_there == whose and not entry.missing:
+        return replace(entry, unclear=False) if entry.unclear else entry
+    follow_at, follows = entry.follow_at, entry.follows
+    if state in (PinState.QUEUED, PinState.PINNING):
+        if follow_at is None or entry.state is not state:
+            follow_at, follows = view.now + follow_pause(0), 0
+    else:
+        follow_at, follows = None, 0
+    entry = replace(
+        entry, requestid=row.requestid, created=row.created, was_there=whose, missing=0, unclear=False,
+        follow_at=follow_at, follows=follows,
+    )  # fmt: skip
+    return _state(entry, state)
+
+
+def _state(entry: Entry, state: PinState) -> Entry:
+    if entry.state is state:
+        return entry
+    if state is PinState.PINNED:
+        return replace(entry, state=state, attempts=0, next_try=None, error=None)
+    if entry.state is PinState.REFUSED:
+        return replace(entry, state=state, next_try=None, error=None)
+    return replace(entry, state=state)
+
+
+def _failure(row: RemotePin, otherwise: str) -> str:
+    return row.info.get("status_details") or otherwise or "without a reason"
+
+
+def fingerprint(name: str | None, meta: Mapping[str, str]) -> str:
+    """A short hash over the name and the meta that are asked for: what a service declined once is known by it.
+
+    Our mark does not count.
+    """
+    text = json.dumps([name or "", sorted(item for item in meta.items() if item[0] != MARK)], ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def drift(want: DesiredPin, row: RemotePin, view: View) -> tuple[str, ...]:
+    """What differs at the remote from what is wanted: the name, and the meta keys that we set (semantics: *Drift*)."""
+    found = []
+    if want.name is not None and view.traits.name_kept is not False:
+        there = "" if row.name is None or row.name in (row.cid, want.cid) else row.name
+        cut = len(there) >= NAME_CUT and want.name.startswith(there)
+        asked = "" if want.name == want.cid else want.name
+        if there != asked and not cut:
+            found.append("the name")
+    if want.meta and view.traits.meta_kept is not False:
+        meta = row.meta or {}
+        found.extend(f"meta {name!r}" for name, value in want.meta.items() if meta.get(name) != value)
+    return tuple(found)
+
+
+# -- not wanted --------------------------------------------------------------------------------------------------------
+
+
+def _unsure(rows: list[RemotePin], ours: list[RemotePin], entry: Entry, view: View) -> tuple[Entry, tuple[Action, ...]]:
+    """A source that might want it could not be read whole: it counts as wanted, and nothing happens to it."""
+    if rows:
+        best = _best([row for row in ours if row.status.live] or [row for row in rows if row.status.live] or rows)
+        entry = _sighted(entry, best, "ours" if best in ours else "foreign", view)
+    elif view.listed == "complete" and entry.was_there:
+        entry = _state(replace(entry, requestid=None, follow_at=None), PinState.MISSING)
+    return entry, ()
+
+
+def _unwanted(
+    key: bytes,
+    want: DesiredPin | None,
+    rows: list[RemotePin],
+    ours: list[RemotePin],
+    entry: Entry | None,
+    view: View,
+) -> tuple[Entry | None, tuple[Action, ...]]:
+    if entry is None:
+        entry = Entry(key, want.cid if want else ours[0].cid, False, STATE_OF[_best(ours).status])
+    before = entry
+    if ours:
+        entry = _sighted(entry, _best(ours), "ours", view)
+    elif view.listed == "complete" or not (entry.was_there == "ours" or entry.unclear):
+        return None, ()
+    if entry.wanted or entry.follow_at is not None:
+        entry = replace(entry, wanted=False, follow_at=None, attempts=0, next_try=None, error=None)
+    if view.mode is not Mode.MIRROR or view.safety.removals is Removals.NEVER:
+        return entry, ()
+    if not view.sources_whole:
+        if before.unwanted_since is None:
+            return entry, ()
+        reason = f"nothing is removed while a source cannot be read whole ({view.sources_reason})"
+        return entry, tuple(_remove(row, entry, want, State.WAITING, "sources", reason) for row in ours)
+    if entry.unwanted_since is None:
+        entry = replace(entry, unwanted_since=view.now, unwanted_why=_cause(want, before, view))
+    assert entry.unwanted_since is not None
+    ends = entry.unwanted_since + view.safety.grace
+    state, code, until = State.DO, "", None
+    reason = "no source wants it any more"
+    if want is not None:
+        reason = {
+            Excluded.FILTER: "the node has it, but only_names or skip_names leave it out",
+            Excluded.ROUTING: "it is wanted elsewhere, but not routed to this remote",
+            Excluded.IGNORED: "the manifest ignores it",
+        }[want.excluded]
+    if view.listed != "complete":
+        state, code = State.WAITING, "incomplete"
+        reason = f"nothing is removed on a list that is not complete ({view.listed_reason})"
+    elif view.first_listing and before.since is None and before.unwanted_since is None:
+        state, code = State.WAITING, "first-listing"
+        reason = "carries our mark, but this ledger is new; nothing is removed in the first pass"
+    elif ends > view.now:
+        state, code, until = State.WAITING, "grace", ends
+        reason += "; removed when its grace is over"
+    return entry, tuple(_remove(row, entry, want, state, code, reason, until) for row in ours)
+
+
+def _remove(
+    row: RemotePin,
+    entry: Entry,
+    want: DesiredPin | None,
+    state: State,
+    code: str,
+    reason: str,
+    until: float | None = None,
+) -> Action:
+    return Action(
+        Kind.REMOVE, Step.DELETE, row.key, row.cid, state, code, reason, until,
+        requestid=row.requestid, confirm=want is None, why=entry.unwanted_why,
+    )  # fmt: skip
+
+
+def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
+    """What in the configuration made it unwanted, or "" where the sources themselves did."""
+    if not view.config_change:
+        return ""
+    if want is not None:
+        return view.config_change if want.excluded in (Excluded.FILTER, Excluded.ROUTING) else ""
+    return view.config_change if view.gone_sources.intersection(before.sources.split()) else ""

@@ -1,0 +1,202 @@
+"""What must not be done yet: moves actions from *do* to *waiting* or *held*, each with a reason and a way out.
+
+Pure. `tally` counts a remote's whole plan first, `judge` then answers for one action after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pinsync.model import Removals, Safety
+
+from .plan import Action, Approval, Approvals, Decision, Doubt, Kind, PinState, State, Step, Tally
+
+SHARE_FLOOR = 5  # the share never holds so few removals (semantics: *Limits*), nor so few pins gone
+FAILED_FLOOR = 3  # with so few failed pins, "more than half" says nothing about the service
+
+_LIVE = {PinState.PINNED, PinState.QUEUED, PinState.PINNING}
+
+
+@dataclass(slots=True)
+class Counter:
+    """Counts decisions as they stream by; `tally()` at the end."""
+
+    approvals: Approvals
+    doubts: Sequence[Doubt]
+    safety: Safety
+    removed_today: int = 0
+    owned_live: int = 0
+    seen: int = 0
+    failed: int = 0
+    had: int = 0
+    lost: int = 0
+    due: int = 0
+    ours: int = 0
+
+    def count(self, decision: Decision) -> None:
+        """Take one decision into account."""
+        before, after = decision.before, decision.after
+        self.ours += decision.ours
+        if after is not None and after.was_there and not after.missing:
+            self.seen += 1
+            self.failed += after.state is PinState.FAILED
+            self.owned_live += after.was_there == "ours" and after.state in _LIVE
+        if before is not None and before.was_there == "ours":
+            self.had += 1
+            self.lost += after is not None and after.wanted and after.missing > 0
+        for action in decision.actions:
+            if action.kind is Kind.REMOVE and action.state is State.DO and not self._beyond_limits(action):
+                self.due += 1
+
+    def _beyond_limits(self, action: Action) -> bool:
+        """Whether something else than a limit decides about this removal."""
+        approval = _approval(action, self.approvals)
+        return approval is not None or bool(self.doubts) or bool(action.why)
+
+    def tally(self) -> Tally:
+        """The counts so far."""
+        return Tally(self.owned_live, self.seen, self.failed, self.had, self.lost, self.due, self.removed_today)
+
+
+def tally(
+    decisions: Iterable[Decision],
+    safety: Safety,
+    approvals: Approvals | None = None,
+    doubts: Sequence[Doubt] = (),
+    removed_today: int = 0,
+) -> Tally:
+    """Count a whole plan."""
+    counter = Counter(approvals or {}, doubts, safety, removed_today)
+    for decision in decisions:
+        counter.count(decision)
+    return counter.tally()
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A remote that takes no writes of a kind for now; one probe is let through when `probe_at` has come."""
+
+    reason: str
+    probe_at: float
+
+
+def judge(
+    remote: str,
+    counts: Tally,
+    safety: Safety,
+    *,
+    now: float,
+    approvals: Approvals | None = None,
+    doubts: Sequence[Doubt] = (),
+    closed: Closed | None = None,
+) -> Callable[[Action], Action]:
+    """The judgement over one remote's actions, as a function from an action to the action as it may be carried out.
+
+    It remembers nothing but whether the one probe of a closed remote was given out.
+    """
+    given = approvals or {}
+    limit = _limit(counts, safety)
+    lost = _lost(remote, counts, safety)
+    mass = _mass_failure(counts)
+    probe = closed is None or closed.probe_at <= now
+
+    def removal(action: Action) -> Action:
+        approval = _approval(action, given)
+        if action.state is State.WAITING and action.code != "grace":
+            return action
+        for doubt in doubts:
+            if approval is None or approval.code != doubt.code:
+                return replace(action, state=State.HELD, code=doubt.code, reason=doubt.reason, until=None)
+        if action.why and (approval is None or approval.code != config_code(action.why)):
+            reason = f"a change of the configuration ({action.why}) made it unwanted; {_release(remote)}"
+            return replace(action, state=State.HELD, code=config_code(action.why), reason=reason, until=None)
+        if action.state is State.WAITING and not (approval and approval.now):
+            return action
+        if approval is not None:
+            return replace(
+                action,
+                state=State.DO,
+                code="",
+                until=None,
+                approved=True,
+                reason=f"{action.reason}; approved",
+            )
+        if safety.removals is Removals.APPROVE:
+            reason = f'safety.removals is "approve"; {_release(remote)}'
+            return replace(action, state=State.HELD, code="approve", reason=reason)
+        if limit:
+            return replace(action, state=State.HELD, code="limit", reason=f"{limit}; {_release(remote)}")
+        return action
+
+    def judgement(action: Action) -> Action:
+        nonlocal probe
+        if action.kind is Kind.REMOVE:
+            return removal(action)
+        if action.state is not State.DO or action.step is not Step.POST:
+            return action
+        if action.kind is Kind.RETRY and mass:
+            return replace(action, state=State.WAITING, code="mass-failure", reason=mass)
+        if action.kind is Kind.ADD and action.lookup and lost and _approval(action, given) is None:
+            return replace(action, state=State.HELD, code="lost", reason=lost)
+        if closed is not None:
+            if not probe:
+                reason = f"the remote takes nothing for now: {closed.reason}"
+                return replace(action, state=State.WAITING, code="closed", reason=reason, until=closed.probe_at)
+            probe = False
+        return action
+
+    return judgement
+
+
+def config_code(why: str) -> str:
+    """The code of a hold for a changed configuration."""
+    return f"config:{why}"
+
+
+def _approval(action: Action, approvals: Approvals) -> Approval | None:
+    return approvals.get((action.kind, action.key, action.requestid or ""))
+
+
+def _release(remote: str) -> str:
+    return f"`pinsync approve --remote {remote}` releases it"
+
+
+def _limit(counts: Tally, safety: Safety) -> str:
+    """Why the limits hold every due removal, or ""."""
+    total = counts.removals_due + counts.removed_today
+    before = counts.owned_live + counts.removed_today
+    if not counts.removals_due:
+        return ""
+    said = f"{counts.removals_due} to remove"
+    if counts.removed_today:
+        said += f" after {counts.removed_today} in the last 24 h"
+    if total > safety.max_removals:
+        return f"{said} is more than safety.max_removals = {safety.max_removals} a day"
+    if total > SHARE_FLOOR and 100.0 * total > safety.max_removal_share * before:
+        return (
+            f"{said} is more than safety.max_removal_share = {safety.max_removal_share:g} % a day "
+            f"of the {before} pins of ours there"
+        )
+    return ""
+
+
+def _lost(remote: str, counts: Tally, safety: Safety) -> str:
+    """Why pins that were there and are gone are not added again, or ""."""
+    few = counts.lost <= SHARE_FLOOR and not (counts.lost == counts.had and counts.lost > 1)
+    if few or 100.0 * counts.lost <= safety.max_lost_share * counts.had:
+        return ""
+    return (
+        f"{counts.lost} of the {counts.had} pins of ours are gone at once, more than safety.max_lost_share = "
+        f"{safety.max_lost_share:g} %: is this the token of another account? {_release(remote)}"
+    )
+
+
+def _mass_failure(counts: Tally) -> str:
+    """Why no failed pin is tried again, or ""."""
+    if counts.failed <= FAILED_FLOOR or 2 * counts.failed <= counts.seen:
+        return ""
+    return (
+        f"{counts.failed} of {counts.seen} pins are reported failed: that is the remote's trouble, "
+        "and trying them all again would not mend it"
+    )

@@ -1,0 +1,101 @@
+"""How often and how many at once we may ask a remote.
+
+A slot is taken when a request goes out and is free again one window after its *answer*. The server saw the request
+somewhere between the two, so however it counts arrivals, in a sliding or a fixed window, it never counts more than
+the rate. The price is one round trip in each window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from pinsync.clock import Clock
+from pinsync.model import Rate
+
+__all__ = ["Rate", "RateLimiter"]
+
+_MARGIN = 0.002  # of a window: what two clocks drift apart, and servers that count both ends of a window
+_TICK = 0.001  # seconds; a shorter sleep could round to no progress at all
+
+
+class RateLimiter:
+    """One remote's slots: first come, first served, safe to cancel, for one event loop.
+
+    `rate` None sets no rate; `concurrency` bounds the requests in flight.
+    """
+
+    def __init__(self, clock: Clock, rate: Rate | None, concurrency: int) -> None:
+        if concurrency < 1:
+            raise ValueError(f"a concurrency of {concurrency} would let no request out")
+        self.rate = rate
+        self.concurrency = concurrency
+        self._clock = clock
+        self._window = rate.seconds * (1 + _MARGIN) if rate else 0.0
+        self._answers: deque[float] = deque()  # monotonic times, oldest first
+        self._active = 0
+        self._paused_until = float("-inf")  # monotonic
+        self._turn = asyncio.Lock()  # its queue is the order in which slots are given
+        self._ended = asyncio.Event()  # a request in flight has ended; only the head of the queue waits for it
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it; leave the block when the answer is there, or when none will come."""
+        async with self._turn:
+            await self._until_free()
+            self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if self.rate:
+                self._answers.append(self._clock.monotonic())
+            self._ended.set()
+
+    def pause_until(self, at: float) -> None:
+        """Give out no slot before `at` (epoch seconds, our clock). It lengthens a pause, and never shortens one."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + at - self._clock.now())
+
+    def paused_for(self) -> float:
+        """Seconds that the present pause has to go; 0 without one."""
+        return max(0.0, self._paused_until - self._clock.monotonic())
+
+    def recent(self) -> list[float]:
+        """When the answers came that still count against the rate (epoch seconds), oldest first."""
+        self._forget()
+        shift = self._clock.now() - self._clock.monotonic()
+        return [at + shift for at in self._answers]
+
+    def restore(self, answered: Iterable[float]) -> None:
+        """Count what an earlier process's `recent` returned. Times in the future (a clock set back) count as now."""
+        if self.rate is None:
+            return
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        before = [monotonic - max(0.0, now - at) for at in answered]
+        self._answers = deque(sorted([*before, *self._answers]))
+        self._forget()
+
+    async def _until_free(self) -> None:
+        while True:
+            self._ended.clear()
+            now = self._clock.monotonic()
+            self._forget()
+            if self._paused_until > now:
+                await self._clock.sleep(max(self._paused_until - now, _TICK))
+            elif self._active >= self.concurrency:
+                await self._ended.wait()
+            elif self.rate is None or self._active + len(self._answers) < self.rate.count:
+                return
+            elif self._answers:
+                # The answer whose ageing frees a place: not the oldest where more were restored than the rate allows.
+                place = min(self._active + len(self._answers) - self.rate.count, len(self._answers) - 1)
+                await self._clock.sleep(max(self._answers[place] + self._window - now, _TICK))
+            else:
+                await self._ended.wait()
+
+    def _forget(self) -> None:
+        horizon = self._clock.monotonic() - self._window
+        while self._answers and self._answers[0] <= horizon:
+            self._answers.popleft()

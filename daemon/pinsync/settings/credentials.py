@@ -1,0 +1,165 @@
+"""Tokens of remotes and the Authorization header of nodes: found, checked, and never shown."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pinsync.errors import ConfigError, Problem
+
+from .files import Unreadable, decode, read_small
+from .model import NodeSettings, RemoteSettings
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+_LIMIT = 64 * 1024  # bytes; the longest token that a service hands out has a few thousand
+_HEADER = re.compile(r"[!-~]+")  # what any HTTP library and server takes in a header, without spaces
+_WORLD = 0o004
+
+
+class CredentialError(ConfigError):
+    """A token or an Authorization header cannot be had. The message names the places and never shows a value.
+
+    `elsewhere`: it is missing here or closed to this user, so the daemon, to which systemd may pass it, can have it.
+    """
+
+    def __init__(self, who: str, message: str, *, elsewhere: bool = False) -> None:
+        super().__init__([Problem(who, None, message)])
+        self.elsewhere = elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A remote's token; with `auth = "basic"` it is `user:password`. `where` names its place for people."""
+
+    secret: SecretStr
+    where: str
+    warnings: tuple[str, ...] = ()
+
+
+def load_token(remote: RemoteSettings, env: Mapping[str, str]) -> Token | None:
+    """The token of `remote`; None when it needs none (`auth = "none"`).
+
+    The first found of `token_file`, the systemd credential `NAME.token` and `PINSYNC_TOKEN_<NAME>`. One that is found
+    and cannot be used is an error, as is a `token_file` that is not there; the later places are not tried then.
+    Raises `CredentialError`.
+    """
+    from pydantic import SecretStr
+
+    if remote.auth == "none":
+        return None
+    who = f"remote {remote.name}"
+    variable = f"PINSYNC_TOKEN_{remote.secret_name}"
+    warnings: tuple[str, ...] = ()
+    if remote.token_file:
+        where = f"token_file {remote.token_file}"
+        raw, warnings = _read(who, where, remote.token_file)
+    elif credential := _credential(env, f"{remote.name}.token"):
+        where = f"credential {credential}"
+        raw, warnings = _read(who, where, credential)
+    elif raw := env.get(variable, "").strip():
+        where = variable
+    else:
+        raise CredentialError(who, _nowhere(remote, variable, env), elsewhere=True)
+    basic = remote.auth == "basic"
+    return Token(SecretStr(_checked(who, where, _without_scheme(raw), basic)), where, warnings)
+
+
+def load_authorization(node: NodeSettings, env: Mapping[str, str]) -> SecretStr | None:
+    """The whole value of the Authorization header for `node`'s API; None when nothing is set for it.
+
+    From `authorization_file`, else the systemd credential `NAME.authorization`, or `kubo.authorization` for the only
+    node. It may hold the header's value (`Bearer …`, `Basic …`), what Kubo's `API.Authorizations` has as AuthSecret
+    (`bearer:TOKEN`, `basic:USER:PASSWORD`), or a bare `USER:PASSWORD` or token. Raises `CredentialError`.
+    """
+    from pydantic import SecretStr
+
+    names = [f"{node.name}.authorization", *(["kubo.authorization"] if node.sole else [])]
+    path = node.authorization_file or next(filter(None, (_credential(env, name) for name in names)), None)
+    if path is None:
+        return None
+    who = f"kubo {node.name}"
+    where = f"authorization_file {path}" if node.authorization_file else f"credential {path}"
+    raw, _ = _read(who, where, path)
+    scheme, rest = _scheme(raw)
+    _checked(who, where, rest, scheme == "Basic" and ":" in rest)
+    if scheme == "Basic" and ":" in rest:
+        rest = b64encode(rest.encode()).decode("ascii")
+    return SecretStr(f"{scheme} {rest}")
+
+
+def _scheme(raw: str) -> tuple[str, str]:
+    """The scheme, and what belongs after it; for Basic that is `user:password` or the same in base64."""
+    if match := re.match(r"(bearer|basic)(?:[ \t]+|:)", raw, re.IGNORECASE):
+        return match[1].capitalize(), raw[match.end() :]
+    return ("Basic" if ":" in raw else "Bearer"), raw
+
+
+def _without_scheme(raw: str) -> str:
+    """People paste the header's whole value."""
+    return re.sub(r"^(authorization:\s*)?bearer[ \t]+", "", raw, flags=re.IGNORECASE)
+
+
+def _credential(env: Mapping[str, str], name: str) -> Path | None:
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        return None
+    path = Path(directory) / name
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # reading it says what is the matter
+    return path
+
+
+def _read(who: str, where: str, path: Path) -> tuple[str, tuple[str, ...]]:
+    try:
+        content, mode = read_small(path, _LIMIT)
+        text = decode(content).strip()
+    except Unreadable as problem:
+        raise CredentialError(who, f"{where} {problem}", elsewhere=problem.elsewhere) from None
+    if not text:
+        raise CredentialError(who, f"{where} is empty; write the token into it")
+    if "\n" in text or "\r" in text:
+        raise CredentialError(who, f"{where} has more than one line; it must hold the token alone")
+    if not mode & _WORLD:
+        return text, ()
+    return text, (f"{who}: every user of this machine can read {path}; close it with: chmod o-rwx {path}",)
+
+
+def _checked(who: str, where: str, secret: str, user_and_password: bool) -> str:
+    """`secret` if it can travel in a header; the messages say what is wrong without showing any of it."""
+    if secret.lower() in ("", "bearer", "basic"):
+        raise CredentialError(who, f"{where}: names a scheme and nothing after it")
+    if secret[:1] in "\"'" and secret[:1] == secret[-1:]:
+        raise CredentialError(who, f"{where}: the value stands in quotes; leave them out")
+    if user_and_password:  # travels as base64, so only what breaks lines is wrong
+        if ":" not in secret or secret.startswith(":"):
+            raise CredentialError(who, f"{where}: must be user:password")
+        if not secret.isprintable():
+            raise CredentialError(who, f"{where}: holds a control character; was it cut or pasted wrongly?")
+    elif not _HEADER.fullmatch(secret):
+        raise CredentialError(
+            who, f"{where}: holds a space, a control character or a letter beyond ASCII, so it is not a token"
+        )
+    return secret
+
+
+def _nowhere(remote: RemoteSettings, variable: str, env: Mapping[str, str]) -> str:
+    credential = f"{remote.name}.token"
+    directory = env.get("CREDENTIALS_DIRECTORY")
+    absent = f"not in {directory}" if directory else "this process was passed none"
+    return (
+        "no token; nothing can be read or changed there without one. Looked for: "
+        "token_file (not set); "
+        f"the systemd credential {credential} ({absent}); "
+        f"the environment variable {variable} ({'empty' if variable in env else 'not set'}). "
+        'Put the token in one of them, or set auth = "none" if this service asks for none'
+    )

@@ -1,0 +1,190 @@
+"""The reconciliation report: what the ledger says about where things stand. Pure reading, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .cid import Cid
+from .clock import rfc3339
+from .ledger.ledger import Ledger, RemoteRecord, SourceRecord
+from .planning.plan import Kind, PinState, State
+from .settings.model import RemoteSettings, Settings
+
+STALE_AFTER = 3  # intervals without a good pass
+
+EXIT = {"failing": 1, "stale": 5, "never-ran": 5, "held": 4, "converging": 3, "in-sync": 0}
+
+
+def status(
+    ledger: Ledger | None, settings: Settings, now: float, daemon: Mapping[str, object], only: str | None = None
+) -> dict[str, Any]:
+    """The object that `status --json` prints. `daemon` says whether one is running."""
+    sources = ledger.sources() if ledger else {}
+    remotes = [remote_status(ledger, remote) for remote in settings.remotes if only in (None, remote.name)]
+    last = ledger.last_run() if ledger else None
+    next_pass = float((ledger.fact("next_pass_at") if ledger else None) or 0)
+    report: dict[str, Any] = {
+        "format": 1,
+        "verdict": "",
+        "daemon": dict(daemon),
+        "sources": {
+            "nodes": [_node(node.name, sources.get(f"node:{node.name}")) for node in settings.nodes if node.mirror],
+            "manifest": _manifest(settings, sources.get("manifest")),
+        },
+        "remotes": remotes,
+        "doubts": [{"code": code, "reason": reason} for code, reason in ledger.standing_doubts()] if ledger else [],
+        "last_pass": _run(last),
+        "last_good_pass_at": rfc3339(ledger.last_good()) if ledger else None,
+        "next_pass_at": rfc3339(next_pass) if daemon.get("running") and next_pass else None,
+        "config": str(settings.source.path) if settings.source.path else None,
+        "state": str(settings.state.path),
+    }
+    report["verdict"] = verdict(report, ledger.last_good() if ledger else None, settings.schedule.every, now)
+    return report
+
+
+def verdict(report: Mapping[str, Any], last_good: float | None, every: float, now: float) -> str:
+    """One word for everything, by the promised order: failing, stale or never-ran, held, converging, in-sync."""
+    if report["last_pass"] is None:
+        return "never-ran"
+    remotes = report["remotes"]
+    failing = any(not node["ok"] for node in report["sources"]["nodes"] if node["ok"] is not None)
+    failing = failing or any(remote["ok"] is False or remote["failed"] or remote["refused"] for remote in remotes)
+    if failing:
+        return "failing"
+    if last_good is None:
+        return "never-ran" if report["last_pass"]["finished_at"] is None else "stale"
+    if now - last_good > STALE_AFTER * every:
+        return "stale"
+    if any(remote["held"] for remote in remotes):
+        return "held"
+    moving = ("queued", "pinning", "missing", "waiting_removal", "waiting")
+    if any(remote[what] for remote in remotes for what in moving) or report["last_pass"]["finished_at"] is None:
+        return "converging"
+    if any(remote["listed_at"] is None for remote in remotes):
+        return "converging"
+    return "in-sync"
+
+
+def exit_code(report: Mapping[str, Any]) -> int:
+    """What `status` exits with: a manifest that cannot be read comes before the verdict."""
+    return 2 if report["sources"]["manifest"]["ok"] is False else EXIT[report["verdict"]]
+
+
+def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, Any]:
+    """One remote's line."""
+    record = ledger.remote(settings.name) if ledger else RemoteRecord(settings.name)
+    counts = ledger.state_counts(settings.name) if ledger else dict.fromkeys(PinState, 0)
+    pending = ledger.pending_counts(settings.name) if ledger else {}
+    return {
+        "name": settings.name,
+        "endpoint": settings.endpoint,
+        "mode": settings.mode.value,
+        "ok": record.ok,
+        "error": record.closed or record.error,
+        "complete": record.complete,
+        "reason": record.reason,
+        "wanted": sum(counts.values()),
+        **{state.value: counts[state] for state in PinState},
+        "foreign": record.foreign or 0,
+        "waiting_removal": pending.get((Kind.REMOVE, State.WAITING), 0),
+        "waiting": sum(count for (_, state), count in pending.items() if state is State.WAITING),
+        "held": sum(count for (_, state), count in pending.items() if state is State.HELD),
+        "present": record.present,
+        "other_mirrors": list(record.other_marks),
+        "listed_at": rfc3339(record.listed_at),
+        "closed_since": rfc3339(record.closed_since),
+        "next_probe_at": rfc3339(record.probe_at),
+        "reasons": [
+            {"state": state.value, "kind": kind.value, "reason": reason, "count": count}
+            for state, kind, reason, count in (ledger.reasons(settings.name) if ledger else ())
+        ],
+        "traits": {
+            name: getattr(record.traits, name)
+            for name in record.traits.__slots__
+            if getattr(record.traits, name) is not None
+        },
+    }
+
+
+def cid_status(ledger: Ledger | None, settings: Settings, cid: Cid, only: str | None = None) -> dict[str, Any]:
+    """The object that `status CID --json` prints."""
+    remotes = []
+    for remote in settings.remotes:
+        if only not in (None, remote.name):
+            continue
+        entry = ledger.entry(remote.name, cid.key) if ledger else None
+        owned = [one for one in ledger.owned_of(remote.name, cid.key) if one.gone_at is None] if ledger else []
+        waits = [one for one in ledger.pending(remote.name) if one.key == cid.key] if ledger else []
+        remotes.append(
+            {
+                "name": remote.name,
+                "wanted": bool(entry and entry.wanted),
+                "wanted_by": entry.sources.split() if entry and entry.wanted else [],
+                "wanted_since": rfc3339(entry.since) if entry and entry.wanted else None,
+                "unwanted_since": rfc3339(entry.unwanted_since) if entry else None,
+                "requestid": entry.requestid if entry else None,
+                "status": entry.state.value if entry else None,
+                "created": rfc3339(entry.created / 1e9) if entry and entry.created is not None else None,
+                "ours": any(entry is not None and one.requestid == entry.requestid for one in owned)
+                and not any(one.how.value == "foreign" for one in owned),
+                "attempts": entry.attempts if entry else 0,
+                "last_error": entry.error if entry else None,
+                "next_try": rfc3339(entry.next_try) if entry else None,
+                "waiting": [
+                    {
+                        "kind": one.kind.value,
+                        "state": one.state.value,
+                        "reason": one.reason,
+                        "until": rfc3339(one.until),
+                        "requestid": one.requestid or None,
+                    }
+                    for one in waits
+                ],
+            }
+        )
+    life = ledger.life_of(cid.key) if ledger else []
+    return {
+        "format": 1,
+        "cid": str(cid),
+        "wanted": any(remote["wanted"] for remote in remotes),
+        "remotes": remotes,
+        "history": [
+            {**event, "at": rfc3339(event["at"]), "settled_at": rfc3339(event["settled_at"])} for event in life
+        ],
+    }
+
+
+def _node(name: str, record: SourceRecord | None) -> dict[str, Any]:
+    record = record or SourceRecord(name, "node")
+    seen = record.read_at is not None or record.error is not None
+    return {
+        "name": name,
+        "ok": record.ok if seen else None,
+        "pins": record.pins,
+        "peer_id": record.peer_id,
+        "version": record.version,
+        "read_at": rfc3339(record.read_at),
+        "error": record.error,
+    }
+
+
+def _manifest(settings: Settings, record: SourceRecord | None) -> dict[str, Any]:
+    path = settings.manifest.path
+    if path is None or record is None:
+        return {"ok": None, "path": str(path) if path else None, "pins": 0, "error": None}
+    return {"ok": record.ok, "path": str(path), "pins": record.pins or 0, "error": record.error}
+
+
+def _run(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        "trigger": row["trigger"],
+        "started_at": rfc3339(row["started_at"]),
+        "progress_at": rfc3339(row["progress_at"]),
+        "finished_at": rfc3339(row["finished_at"]),
+        "good": None if row["good"] is None else bool(row["good"]),
+        "exit_code": row["exit_code"],
+    }

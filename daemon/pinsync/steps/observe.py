@@ -1,0 +1,345 @@
+"""The first step of a pass: read what is wanted and what is there, and say how sure each reading is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+
+from pinsync.clock import Clock
+from pinsync.errors import ManifestError, NodeError, Problem
+from pinsync.ledger.ledger import Ledger, RemoteRecord, SourceRecord
+from pinsync.model import DesiredPin, ManifestPin, Traits
+from pinsync.planning.plan import Doubt
+from pinsync.remote.client import RemoteClient
+from pinsync.remote.errors import RemoteError
+from pinsync.remote.listing import list_all
+from pinsync.settings.model import NodeSettings, RemoteSettings, Settings
+from pinsync.sources.kubo import KuboClient, KuboReading, choose_origins, judged
+from pinsync.sources.kubo_pins import NameFilter
+from pinsync.sources.manifest import Included, Manifest, emptied, manifest_from_rows, read_manifest
+from pinsync.sources.merge import Ignores, NodeRules, wanted_at
+from pinsync.spool import Spool
+from pinsync.world import Progress, World
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that went wrong in a pass, for people and for `errors` in JSON."""
+
+    where: str
+    message: str
+
+
+@dataclass(slots=True)
+class NodeView:
+    """One node as this pass found it. `reading` is None where nothing could be read."""
+
+    settings: NodeSettings
+    label: str
+    client: KuboClient | None = None
+    reading: KuboReading | None = None
+    error: str | None = None
+    origins: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether its list may be believed to lack what it lacks."""
+        return self.reading is not None and self.reading.complete and self.error is None
+
+
+@dataclass(slots=True)
+class ManifestView:
+    """The manifest in force, and what is wrong with the one on disk, if anything."""
+
+    manifest: Manifest | None = None
+    problems: tuple[Problem, ...] = ()
+    changed: bool = False
+
+    @property
+    def pins(self) -> tuple[ManifestPin, ...]:
+        """The entries in force."""
+        return self.manifest.pins if self.manifest else ()
+
+
+@dataclass(slots=True)
+class Sources:
+    """All that is wanted, and how sure that is."""
+
+    nodes: list[NodeView] = field(default_factory=list)
+    manifest: ManifestView = field(default_factory=ManifestView)
+    node_doubts: list[Doubt] = field(default_factory=list)
+    manifest_doubts: list[Doubt] = field(default_factory=list)
+    config_change: str = ""
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def mirrored(self) -> list[NodeView]:
+        """The nodes whose pins are wanted."""
+        return [node for node in self.nodes if node.settings.mirror]
+
+    def doubts(self, remote: RemoteSettings) -> list[Doubt]:
+        """What holds every removal at this remote."""
+        return [*(self.node_doubts if remote.nodes else ()), *self.manifest_doubts]
+
+    def not_whole(self, remote: RemoteSettings) -> str | None:
+        """Why not everything that could be wanted at this remote was read; None where everything was."""
+        if self.manifest.problems:
+            return f"the manifest cannot be read: {self.manifest.problems[0]}"
+        for node in self.mirrored if remote.nodes else ():
+            if node.error is not None:
+                return node.error
+            if not node.whole:
+                return f"node {node.settings.name!r} was not read whole"
+        return None
+
+    def wanted(self, remote: RemoteSettings, spool: Spool) -> Iterator[DesiredPin]:
+        """Everything that a source has, as this remote should hold it, sorted by key."""
+        rules = [
+            NodeRules(node.label, NameFilter(node.settings.only_names, node.settings.skip_names).wants)
+            for node in self.nodes
+        ]
+        ignores = Ignores(self.manifest.manifest.ignores if self.manifest.manifest else ())
+        return wanted_at(remote.name, remote.nodes, spool.node_pins(), rules, self.manifest.pins, ignores)
+
+    def origins(self, remote: RemoteSettings) -> tuple[str, ...]:
+        """The addresses that a service may fetch from."""
+        if remote.origins == "none":
+            return ()
+        if remote.origins != "auto":
+            return remote.origins
+        return tuple(address for node in self.mirrored for address in node.origins)[:20]
+
+
+@dataclass(slots=True)
+class RemoteView:
+    """One remote as this pass found it. `listed`: "complete", "incomplete" or "failed"."""
+
+    index: int
+    settings: RemoteSettings
+    record: RemoteRecord
+    client: RemoteClient | None = None
+    listed: str = "failed"
+    reason: str | None = None
+    error: RemoteError | None = None
+    trouble: str | None = None
+    traits: Traits = field(default_factory=Traits)
+
+
+async def read_sources(
+    settings: Settings,
+    ledger: Ledger | None,
+    spool: Spool,
+    stack: AsyncExitStack,
+    make_node: Callable[[NodeSettings], KuboClient],
+    progress: Progress,
+) -> Sources:
+    """Read all nodes (at once) and the manifest; nothing is raised for a node or a manifest that cannot be read."""
+    records = ledger.sources() if ledger else {}
+    sources = Sources(nodes=[NodeView(node, f"node:{node.name}") for node in settings.nodes])
+    sources.manifest = _read_manifest(settings, ledger)
+    await asyncio.gather(
+        *(
+            _read_node(view, index, spool, stack, make_node, progress)
+            for index, view in enumerate(sources.nodes)
+            if view.settings.mirror
+        )
+    )
+    sources.config_change, gone_parts = _config_change(settings, ledger)
+    labels = {view.label for view in sources.mirrored} | ({"manifest"} if settings.manifest.path else set())
+    gone = {name for name in records if name not in labels}
+    if "manifest.path" in gone_parts:
+        gone.add("manifest")
+    sources.gone = frozenset(gone)
+    approved = ledger.approved_doubts() if ledger else frozenset()
+    for view in sources.mirrored:
+        sources.node_doubts += [doubt for doubt in _node_doubts(view, records) if doubt.code not in approved]
+    sources.manifest_doubts = [
+        doubt for doubt in _manifest_doubts(sources.manifest, records.get("manifest")) if doubt.code not in approved
+    ]
+    return sources
+
+
+async def _read_node(
+    view: NodeView,
+    index: int,
+    spool: Spool,
+    stack: AsyncExitStack,
+    make_node: Callable[[NodeSettings], KuboClient],
+    progress: Progress,
+) -> None:
+    name = view.settings.name
+    try:
+        view.client = await stack.enter_async_context(make_node(view.settings))
+        reading = await view.client.read_pins(
+            spool.node_sink(index),
+            on_restart=lambda: spool.forget_node(index),
+            progress=lambda count: progress(f"node {name}", count, None),
+        )
+        view.reading = judged(reading, NameFilter(view.settings.only_names, view.settings.skip_names))
+        if view.settings.peer_id and view.reading.peer_id != view.settings.peer_id:
+            spool.forget_node(index)
+            view.error = (
+                f"the node at {view.client.address} is {view.reading.peer_id}, not the configured kubo.peer_id "
+                f"{view.settings.peer_id}; none of its pins are mirrored and nothing is removed"
+            )
+        elif not view.reading.complete:
+            view.error = view.reading.reason
+        view.origins = choose_origins((await view.client.identity()).addresses, view.reading.peer_id or "")
+    except NodeError as error:
+        if view.reading is None:
+            spool.forget_node(index)
+            view.error = str(error)
+
+
+def _read_manifest(settings: Settings, ledger: Ledger | None) -> ManifestView:
+    path = settings.manifest.path
+    if path is None:
+        return ManifestView()
+    known = ledger.sources().get("manifest") if ledger else None
+    if not settings.manifest.configured and not path.exists() and not (known and known.good_pins):
+        return ManifestView()  # the default path, and there never was one
+    try:
+        manifest = read_manifest(path, remotes=[remote.name for remote in settings.remotes])
+    except ManifestError as error:
+        return ManifestView(last_good_manifest(ledger), error.problems)
+    return ManifestView(manifest, changed=known is None or known.digest != manifest.digest)
+
+
+def last_good_manifest(ledger: Ledger | None) -> Manifest | None:
+    """The manifest that was in force in the last pass, as the ledger kept it."""
+    rows = list(ledger.good_manifest()) if ledger else []
+    return manifest_from_rows(rows) if rows else None
+
+
+def _config_change(settings: Settings, ledger: Ledger | None) -> tuple[str, frozenset[str]]:
+    before: Mapping[str, str] = json.loads((ledger.fact("fingerprint") if ledger else None) or "{}")
+    now = settings.fingerprint_parts()
+    parts = [part for part, value in before.items() if now.get(part) != value]
+    return ", ".join(parts), frozenset(parts)
+
+
+def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterable[Doubt]:
+    record, reading, name = records.get(view.label), view.reading, view.settings.name
+    if record is None or reading is None or not view.whole:
+        return
+    if record.good_peer_id and reading.peer_id and reading.peer_id != record.good_peer_id:
+        yield Doubt(
+            f"peer:{name}:{reading.peer_id}",
+            f"node {name!r} is another node than before ({reading.peer_id} instead of {record.good_peer_id})",
+            view.label,
+        )
+    if record.good_pins and not reading.count:
+        reason = f"node {name!r} had {record.good_pins} pins and has none now"
+        yield Doubt(f"emptied:{view.label}", reason, view.label)
+
+
+def _manifest_doubts(view: ManifestView, record: SourceRecord | None) -> Iterable[Doubt]:
+    if record is None or view.manifest is None or view.problems:
+        return
+    if record.good_pins and not view.pins:
+        yield Doubt("emptied:manifest", f"the manifest had {record.good_pins} entries and has none now")
+    before = {name: Included(*gave) for name, gave in json.loads(record.includes).items()}
+    for name in emptied(before, view.manifest.includes):
+        yield Doubt(f"emptied:include:{name}", f"the include {name} has lost all its files")
+
+
+async def list_remote(
+    view: RemoteView, make_remote: Callable[[RemoteSettings, RemoteRecord], RemoteClient], spool: Spool,
+    stack: AsyncExitStack, progress: Progress, wanted: Callable[[], Iterable[str]] | None,
+) -> None:  # fmt: skip
+    """List one remote into the spool; what goes wrong is noted in the view, nothing is raised for it."""
+    sink = spool.remote_sink(view.index)
+    view.traits = view.record.traits
+    try:
+        view.client = await stack.enter_async_context(make_remote(view.settings, view.record))
+        reading, view.traits = await list_all(
+            view.client,
+            sink,
+            traits=view.record.traits,
+            wanted=wanted,
+            progress=lambda count, of: progress(f"remote {view.settings.name}", count, of),
+        )
+    except RemoteError as error:
+        view.listed, view.error, view.trouble = "failed", error, str(error)
+        return
+    view.listed = "complete" if reading.complete else "incomplete"
+    view.reason = reading.reason
+    if not reading.complete:
+        view.trouble = f"the list of remote {view.settings.name!r} is not complete: {reading.reason}"
+
+
+def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: Clock) -> list[SourceRecord]:
+    """The records of the sources as this pass leaves them; what is in doubt does not become the new truth."""
+    before = ledger.sources()
+    now = clock.now()
+    found = []
+    for view in sources.mirrored:
+        record = before.get(view.label, SourceRecord(view.label, "node"))
+        reading = view.reading
+        record = replace(
+            record,
+            ok=view.whole,
+            error=view.error,
+            pins=reading.count if reading else record.pins,
+            peer_id=reading.peer_id if reading else record.peer_id,
+            version=reading.version if reading else record.version,
+            read_at=now if reading else record.read_at,
+        )
+        doubted = any(doubt.source == view.label for doubt in sources.node_doubts)
+        if view.whole and reading is not None and not doubted:
+            record = replace(
+                record, good_at=now, good_pins=reading.count, good_peer_id=reading.peer_id or record.good_peer_id
+            )
+        found.append(record)
+    if settings.manifest.path is not None:
+        view_of_manifest = sources.manifest
+        record = before.get("manifest", SourceRecord("manifest", "manifest"))
+        manifest = view_of_manifest.manifest
+        problems = view_of_manifest.problems
+        record = replace(
+            record,
+            ok=not problems,
+            error="; ".join(map(str, problems[:3])) or None,
+            pins=len(view_of_manifest.pins),
+            read_at=now,
+            path=str(settings.manifest.path),
+        )
+        if not problems and not sources.manifest_doubts:
+            record = replace(
+                record,
+                good_at=now,
+                good_pins=len(view_of_manifest.pins),
+                includes=json.dumps(dict(manifest.includes) if manifest else {}),
+            )
+        if not problems:
+            record = replace(record, digest=manifest.digest if manifest else None)
+        found.append(record)
+    return found
+
+
+async def observe(
+    world: World, ledger: Ledger | None, spool: Spool, stack: AsyncExitStack, only: str | None
+) -> tuple[Sources, list[RemoteView]]:
+    """Read both sides at once."""
+    views = [
+        RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
+        for index, remote in enumerate(world.settings.remotes)
+        if only in (None, remote.name)
+    ]
+    sources, _ = await asyncio.gather(
+        read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress),
+        asyncio.gather(
+            *(
+                list_remote(view, world.make_remote, spool, stack, world.progress, _known_cids(ledger, view))
+                for view in views
+            )
+        ),
+    )
+    return sources, views
+
+
+def _known_cids(ledger: Ledger | None, view: RemoteView) -> Callable[[], Iterator[str]] | None:
+    return None if ledger is None else lambda: ledger.wanted_cids(view.settings.name)

@@ -1,0 +1,104 @@
+"""The second and third step of a pass, plan and guard, for one remote: the pure planner between spool and ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pinsync.ledger.ledger import DAY, Ledger
+from pinsync.planning.diff import diff
+from pinsync.planning.guard import Closed, Counter, judge
+from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
+from pinsync.spool import Spool
+from pinsync.world import World
+
+from .apply import Done, resolve_intents
+from .observe import RemoteView, Sources
+
+CHUNK = 2000  # decisions between two looks at what else there is to do
+
+
+@dataclass(slots=True)
+class RemotePlan:
+    """The plan for one remote: it can be counted and explained; its actions are read from the spool."""
+
+    view: RemoteView
+    plan: View
+    counts: dict[tuple[Kind, State], int]
+    actions: Callable[[], Iterator[Action]]
+    doubts: list[Doubt]
+    present: int = 0  # pins seen at the remote
+    foreign: int = 0  # of these, not ours
+    marks: frozenset[str] = frozenset()  # ids of other mirrors seen in their meta
+    done: Done = field(default_factory=Done)
+    seconds: float = 0.0
+
+    def count(self, state: State, *kinds: Kind) -> int:
+        """How many actions are in this state, of these kinds or of any."""
+        return sum(n for (kind, at), n in self.counts.items() if at is state and (not kinds or kind in kinds))
+
+
+async def plan_remote(
+    world: World,
+    ledger: Ledger | None,
+    reader: Ledger | None,
+    spool: Spool,
+    sources: Sources,
+    view: RemoteView,
+    dry: bool,
+) -> RemotePlan:
+    """Plan one remote and judge the plan; what was learned goes into the ledger unless `dry`."""
+    remote, now = view.settings, world.clock.now()
+    ids = mirror_ids(world.mirror_id, ledger)
+    if ledger is not None and not dry and view.listed != "failed":
+        resolve_intents(ledger, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
+    not_whole = sources.not_whole(remote)
+    plan = View(
+        remote.name, ids, now, remote.mode, remote.safety, view.traits, view.listed, view.reason,
+        not_whole is None, not_whole, sources.config_change, sources.gone,
+        first_listing=view.record.listed_at is None, origins=sources.origins(remote),
+    )  # fmt: skip
+    doubts = sources.doubts(remote)
+    approvals = ledger.approvals(remote.name) if ledger else {}
+    removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
+    counter = Counter(approvals, doubts, remote.safety, removed)
+    put = spool.action_sink(view.index)
+    decisions: list[Decision] = []
+
+    async def take(decisions: list[Decision]) -> None:
+        put([action for decision in decisions for action in decision.actions])
+        if ledger is not None and not dry:
+            with ledger.store.transaction():
+                ledger.record_decisions(remote.name, decisions, now)
+        await asyncio.sleep(0)
+
+    observed = spool.observed(view.index) if view.listed != "failed" else iter(())
+    known = reader.known(remote.name) if reader else iter(())
+    for seen, decision in enumerate(diff(sources.wanted(remote, spool), observed, known, plan), 1):
+        counter.count(decision)
+        if decision.actions or decision.after is not decision.before or decision.found or decision.gone:
+            decisions.append(decision)
+        if seen % CHUNK == 0:
+            await take(decisions)
+            decisions = []
+    await take(decisions)
+    record = view.record
+    closed = Closed(record.closed, record.probe_at or 0.0) if record.closed else None
+    tally = counter.tally()
+    judgement = judge(remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=closed)
+    counts = spool.judge(view.index, judgement)
+    if ledger is not None and not dry:
+        with ledger.store.transaction():
+            ledger.record_pending(remote.name, spool.judged(view.index))
+    present = spool.observed_count(view.index)
+    return RemotePlan(
+        view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,
+        spool.marks(view.index) - {*ids},
+    )  # fmt: skip
+
+
+def mirror_ids(current: str, ledger: Ledger | None) -> tuple[str, ...]:
+    before = json.loads((ledger.fact("mirror_ids") if ledger else None) or "[]")
+    return (current, *(one for one in before if one != current))

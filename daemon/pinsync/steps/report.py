@@ -1,0 +1,114 @@
+"""The last step of a pass: what it found and did, as a value and as the promised JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pinsync.clock import rfc3339
+from pinsync.planning.plan import State
+
+from .observe import Sources, Trouble
+from .plan import RemotePlan
+
+
+@dataclass(slots=True)
+class PassReport:
+    """What a pass found and did. `dry`: nothing was changed anywhere."""
+
+    remotes: list[RemotePlan]
+    sources: Sources
+    manifest_wrong: bool
+    started_at: float
+    seconds: float = 0.0
+    dry: bool = False
+    troubles: list[Trouble] = field(default_factory=list)
+    on_their_way: int = 0  # wanted pins queued, pinning or missing after the pass
+    not_taken: int = 0  # wanted pins failed or refused after the pass
+
+    @property
+    def failed(self) -> bool:
+        """Whether the node, a remote or the state failed."""
+        return any(trouble.where != "manifest" for trouble in self.troubles)
+
+    @property
+    def good(self) -> bool:
+        """Whether every source and remote could be read and obeyed."""
+        return not self.troubles
+
+    def exit_code(self) -> int:
+        """By the promised order 2 1 4 3 0."""
+        if self.manifest_wrong:
+            return 2
+        if self.failed or self.not_taken:
+            return 1
+        if any(plan.count(State.HELD) for plan in self.remotes):
+            return 4
+        states = (State.DO, State.WAITING) if self.dry else (State.WAITING,)
+        if self.on_their_way or any(plan.count(state) for plan in self.remotes for state in states):
+            return 3
+        return 0
+
+
+def troubles(report: PassReport) -> list[Trouble]:
+    """Everything that went wrong, each with where."""
+    found = [Trouble("manifest", str(problem)) for problem in report.sources.manifest.problems]
+    found += [
+        Trouble(f"node {node.settings.name}", node.error) for node in report.sources.mirrored if node.error is not None
+    ]
+    for plan in report.remotes:
+        where = f"remote {plan.view.settings.name}"
+        said = dict.fromkeys(filter(None, (plan.view.trouble, *plan.done.troubles)))
+        found += [Trouble(where, message) for message in said]
+    return found
+
+
+def sync_json(report: PassReport) -> dict[str, object]:
+    """The object that `sync --json` prints."""
+    return {
+        "format": 1,
+        "remotes": [
+            {
+                "name": plan.view.settings.name,
+                "complete": plan.view.listed == "complete",
+                "added": plan.done.added,
+                "updated": plan.done.updated,
+                "removed": plan.done.removed,
+                "retried": plan.done.retried,
+                "refused": plan.done.refused,
+                "waiting": plan.count(State.WAITING),
+                "held": plan.count(State.HELD),
+                "requests": plan.view.client.requests if plan.view.client else 0,
+                "seconds": round(plan.seconds, 3),
+            }
+            for plan in report.remotes
+        ],
+        "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
+    }
+
+
+def plan_json(report: PassReport) -> dict[str, object]:
+    """The object that `plan --json` prints."""
+    return {
+        "format": 1,
+        "remotes": [
+            {
+                "name": plan.view.settings.name,
+                "complete": plan.view.listed == "complete",
+                "reason": plan.view.reason or plan.view.trouble,
+                "actions": [
+                    {
+                        "kind": action.kind.value,
+                        "cid": action.cid,
+                        "name": action.body.name if action.body else None,
+                        "state": action.state.value,
+                        "reason": action.reason,
+                        "until": rfc3339(action.until),
+                        "requestid": action.requestid,
+                    }
+                    for action in plan.actions()
+                ],
+            }
+            for plan in report.remotes
+        ],
+        "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
+    }
