@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 
 from .model import EMPTY, MARK, PinBody, PinStatus, RemotePin
 from .planning.plan import Action, Kind, State, Step
 
-_CACHE_KIB = 16_000
+_CACHE_KIB = 4_000
 _INT64 = 2**63 - 1
 _OBSERVED = "requestid, key, cid, status, created, name, meta, info"
 _ACTION = "kind, step, key, cid, state, code, reason, until, requestid, body, lookup, survivor, confirm, why, approved"
@@ -72,7 +74,7 @@ class Spool:
         for requestid, key, cid, status, created, name, meta, info in self._db.execute(sql):
             yield RemotePin(
                 requestid, cid, key, statuses[status], created, name,
-                json.loads(meta) if meta else None, (), json.loads(info) if info else EMPTY,
+                _loaded(meta) if meta else None, (), _loaded(info) if info else EMPTY,
             )  # fmt: skip
 
     def rows_of(self, remote: int, keys: Iterable[bytes]) -> Iterator[RemotePin]:
@@ -135,6 +137,8 @@ class RemoteSink:
 
     def __init__(self, db: sqlite3.Connection, table: str) -> None:
         self._db = db
+        self._last: Mapping[str, str] = EMPTY
+        self._last_text = "{}"
         self._insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -142,8 +146,9 @@ class RemoteSink:
         """Keep a page; a later reading of a known requestid replaces the earlier. Returns how many ids were new."""
         rows = [
             (
-                pin.requestid, pin.key, pin.cid, pin.status.value, max(-_INT64, min(_INT64, pin.created)), pin.name,
-                json.dumps(dict(pin.meta)) if pin.meta else None, json.dumps(dict(pin.info)) if pin.info else None,
+                pin.requestid, pin.key, pin.cid, pin.status.value,
+                pin.created if -_INT64 < pin.created < _INT64 else max(-_INT64, min(_INT64, pin.created)), pin.name,
+                self._text(pin.meta) if pin.meta else None, self._text(pin.info) if pin.info else None,
             )
             for pin in pins
         ]  # fmt: skip
@@ -155,6 +160,17 @@ class RemoteSink:
             self._db.executemany(self._replace, rows)
         self._db.execute("COMMIT")
         return new
+
+    def _text(self, meta: Mapping[str, str]) -> str:
+        """As JSON; the pins of one mirror mostly carry the same, which need not be written out each time."""
+        if meta != self._last:
+            self._last, self._last_text = meta, json.dumps(dict(meta))
+        return self._last_text
+
+
+@lru_cache(maxsize=64)
+def _loaded(text: str) -> Mapping[str, str]:
+    return MappingProxyType(json.loads(text))
 
 
 def _action_row(action: Action) -> tuple[object, ...]:

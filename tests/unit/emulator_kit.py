@@ -14,6 +14,7 @@ from pinsync.emulator.behaviour import Behaviour
 from pinsync.emulator.engine import Emulator
 
 START = 1_790_000_000.25
+START_NS = 1_790_000_000_250_000_000
 ALL = "queued,pinning,pinned,failed"
 
 
@@ -63,14 +64,14 @@ class Api:
 
         return asyncio.run(once())
 
-    def list(self, **query: Any) -> dict[str, Any]:
+    def page(self, **query: Any) -> dict[str, Any]:
         answer = self.call("GET", "/pins", params=query)
         assert answer.status_code == 200, answer.text
         body: dict[str, Any] = answer.json()
         return body
 
     def cids(self, **query: Any) -> list[str]:
-        return [row["pin"]["cid"] for row in self.list(**query)["results"]]
+        return [row["pin"]["cid"] for row in self.page(**query)["results"]]
 
     def post(self, cid: str, **fields: Any) -> dict[str, Any]:
         answer = self.call("POST", "/pins", json={"cid": cid, **fields})

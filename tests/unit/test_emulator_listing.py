@@ -8,12 +8,12 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pinsync.emulator.behaviour import FOREVER, MILLISECOND, SECOND, Behaviour
 from pinsync.emulator.records import Seed
 from pinsync.emulator.wire import created_text, parse_time
 from pinsync.model import PinStatus
-
-from tests.unit.emulator_kit import ALL, START, Api, cid
+from tests.unit.emulator_kit import ALL, START_NS, Api, cid
 
 T0 = 1_700_000_000 * SECOND
 TEN = [cid(n) for n in range(10)]
@@ -32,11 +32,11 @@ def at(seconds: float) -> str:
 
 @pytest.mark.parametrize(("kind", "counted"), [("total", 25), ("page", 10), ("total+1", 26), ("page+1", 11)])
 def test_count(kind: Literal["total", "page", "total+1", "page+1"], counted: int) -> None:
-    assert seeded(25, count=kind).list()["count"] == counted
+    assert seeded(25, count=kind).page()["count"] == counted
 
 
 def test_count_is_of_what_the_filters_let_through_whatever_the_limit() -> None:
-    assert seeded(25).list(before=at(20), limit=3)["count"] == 20
+    assert seeded(25).page(before=at(20), limit=3)["count"] == 20
 
 
 def test_a_page_has_ten_pins_unless_told_otherwise() -> None:
@@ -96,7 +96,7 @@ def test_a_shuffled_page_is_a_sample_of_all() -> None:
 def test_created_format(style: Any, text: str) -> None:
     api = Api(created_format=style)
     api.emulator.seed_pins([cid(1)], created=T0 + 120 * MILLISECOND)
-    assert api.list()["results"][0]["created"] == text
+    assert api.page()["results"][0]["created"] == text
 
 
 def test_trimmed_zeros_leave_no_lonely_point() -> None:
@@ -115,7 +115,7 @@ def test_finer_stored_than_printed_loses_pins_at_a_page_edge() -> None:
     """As rb-pinning-service does: the printed time, used as `before`, lies before the pin's own."""
     api = Api("rb")
     api.emulator.seed_pins([cid(0), cid(1)], created=T0 + 500 * MILLISECOND, step=1000)
-    newest = api.list(limit=1)["results"][0]
+    newest = api.page(limit=1)["results"][0]
     assert api.cids(before=newest["created"]) == []
     assert len(api.cids()) == 2
 
@@ -162,14 +162,14 @@ def test_status_filter() -> None:
 
 def test_status_after_the_limit_makes_pages_short_or_empty_before_the_end() -> None:
     api = with_statuses(status_after_limit=True, count="page")
-    assert api.list(status="queued", limit=2) == {"count": 0, "results": []}
+    assert api.page(status="queued", limit=2) == {"count": 0, "results": []}
     assert api.cids(status="pinned", limit=2) == [cid(2)]
     assert api.cids(status="queued", limit=4) == [cid(0)]
 
 
 def test_cid_filter() -> None:
     asked = ",".join([cid(3), cid(8), cid(99)])
-    assert seeded(10).list(cid=asked)["count"] == 2
+    assert seeded(10).page(cid=asked)["count"] == 2
     assert seeded(10).cids(cid=asked) == [cid(8), cid(3)]
     assert len(seeded(10, cid_filter="ignored").cids(cid=asked)) == 10
     assert seeded(10).cids(cid=asked, before=at(8)) == [cid(3)]
@@ -375,4 +375,4 @@ def test_what_is_printed_is_read_as_the_same_time(created: int, style: Any) -> N
 
 def test_the_start_is_when_the_tests_think() -> None:
     api = Api()
-    assert parse_time(api.post(cid(1))["created"]) == round(START * SECOND)
+    assert parse_time(api.post(cid(1))["created"]) == START_NS

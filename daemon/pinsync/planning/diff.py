@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
 
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, RemotePin, Removals
 
@@ -22,8 +21,6 @@ FOLLOW_FIRST = 5.0  # seconds until a pin on its way is looked at again; doubles
 FOLLOW_CAP = 3600.0
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
 NAME_CUT = 64  # characters; a longer name of which only a beginning is there was cut by the service
-
-_T = TypeVar("_T", DesiredPin, RemotePin, Known)
 
 
 def backoff(attempts: int, first: float = RETRY_FIRST, cap: float = RETRY_CAP) -> float:
@@ -38,32 +35,22 @@ def diff(
 
     Each stream must be sorted by `key`; `observed` may repeat a key, the others may not.
     """
-    wants, rows, books = _grouped(desired), _grouped(observed), _grouped(known)
+    wants, rows, books = iter(desired), iter(observed), iter(known)
     want, row, book = next(wants, None), next(rows, None), next(books, None)
-    while want or row or book:
-        key = min(head[0] for head in (want, row, book) if head)
+    while want is not None or row is not None or book is not None:
+        key = min([head.key for head in (want, row, book) if head is not None])
         here_want = here_book = None
-        here_rows: list[RemotePin] = []
-        if want and want[0] == key:
-            here_want, want = want[1][0], next(wants, None)
-        if row and row[0] == key:
-            here_rows, row = row[1], next(rows, None)
-        if book and book[0] == key:
-            here_book, book = book[1][0], next(books, None)
+        here_rows = []
+        if want is not None and want.key == key:
+            here_want, want = want, next(wants, None)
+        while row is not None and row.key == key:
+            here_rows.append(row)
+            row = next(rows, None)
+        if book is not None and book.key == key:
+            here_book, book = book, next(books, None)
         decision = decide(key, here_want, here_rows, here_book, view)
         if decision is not None:
             yield decision
-
-
-def _grouped(stream: Iterable[_T]) -> Iterator[tuple[bytes, list[_T]]]:
-    group: list[_T] = []
-    for item in stream:
-        if group and item.key != group[0].key:
-            yield group[0].key, group
-            group = []
-        group.append(item)
-    if group:
-        yield group[0].key, group
 
 
 def is_ours(row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...]) -> bool:
@@ -86,18 +73,24 @@ def decide(
     entry = known.entry if known else None
     owned = {one.requestid: one for one in known.owned} if known else {}
     ours = [row for row in rows if is_ours(row, owned, view.mirror_ids)]
-    found = tuple(
-        Owned(row.requestid, key, row.cid, How.MARK, row.created)
-        for row in ours
-        if row.requestid not in owned or owned[row.requestid].gone_at is not None
-    )
+    found: tuple[Owned, ...] = ()
     gone: tuple[str, ...] = ()
-    if view.listed == "complete":
+    if ours:
+        found = tuple(
+            [
+                Owned(row.requestid, key, row.cid, How.MARK, row.created)
+                for row in ours
+                if row.requestid not in owned or owned[row.requestid].gone_at is not None
+            ]
+        )
+    if owned and view.listed == "complete":
         there = {row.requestid for row in rows}
         gone = tuple(
-            one.requestid
-            for one in owned.values()
-            if one.requestid not in there and one.gone_at is None and one.how is not How.FOREIGN
+            [
+                one.requestid
+                for one in owned.values()
+                if one.requestid not in there and one.gone_at is None and one.how is not How.FOREIGN
+            ]
         )
     after: Entry | None
     if want is not None and want.excluded is Excluded.NOT:
@@ -133,9 +126,8 @@ def _wanted(
         )
     if not rows:
         return _absent(want, entry, view)
-    foreign_live = any(row.status.live and row not in ours for row in rows)
     live = [row for row in ours if row.status.live]
-    if not live and foreign_live:
+    if not live and any(row.status.live and row not in ours for row in rows):
         best = _best([row for row in rows if row.status.live and row not in ours])
         return _sighted(entry, best, "foreign", view), ()
     if not live and not ours:
@@ -233,9 +225,9 @@ def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -
 def _live(
     want: DesiredPin, live: list[RemotePin], ours: list[RemotePin], entry: Entry, view: View
 ) -> tuple[Entry, tuple[Action, ...]]:
-    wish = fingerprint(want.name, want.meta)
-    matching = [row for row in live if not drift(want, row, view)]
-    accepted = matching or (live if entry.declined == wish else [])
+    accepted = [row for row in live if not drift(want, row, view)]
+    if not accepted and entry.declined and entry.declined == fingerprint(want.name, want.meta):
+        accepted = live
     survivor = _best(accepted or live)
     entry = _sighted(entry, survivor, "ours", view)
     if view.mode is Mode.READ_ONLY:
@@ -270,9 +262,11 @@ def _supersede(want: DesiredPin, row: RemotePin, survivor: RemotePin, view: View
     )  # fmt: skip
 
 
+_ORDER = {PinStatus.PINNED: 0, PinStatus.PINNING: 1, PinStatus.QUEUED: 2, PinStatus.FAILED: 3}
+
+
 def _best(rows: list[RemotePin]) -> RemotePin:
-    order = {PinStatus.PINNED: 0, PinStatus.PINNING: 1, PinStatus.QUEUED: 2, PinStatus.FAILED: 3}
-    return min(rows, key=lambda row: (order[row.status], row.created, row.requestid))
+    return rows[0] if len(rows) == 1 else min(rows, key=lambda row: (_ORDER[row.status], row.created, row.requestid))
 
 
 def follow_pause(follows: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pinsync.model import Mode, PinBody, PinStatus, Safety, Traits
+from pinsync.model import record as record
 
 
 class Kind(StrEnum):
@@ -61,7 +62,7 @@ class How(StrEnum):
     FOREIGN = "foreign"  # our POST met a record that was there before: never ours, whatever its meta says now
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Owned:
     """A remote pin about whose owner the ledger has an opinion."""
 
@@ -73,7 +74,7 @@ class Owned:
     gone_at: float | None = None  # when it was removed or last found to be gone; the row stays as a memory
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """What the ledger knows of one CID at one remote, over passes.
 
@@ -106,7 +107,7 @@ class Entry:
     unclear: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Known:
     """The ledger's side of the merge: one key, its entry if there is one, and the opinions about owners."""
 
@@ -143,7 +144,7 @@ class Action:
     approved: bool = False  # released by a person: outside the limits
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """What planning says about one key: the entry as it is to be recorded (None: forget it) and what to do."""
 

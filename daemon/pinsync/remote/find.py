@@ -33,8 +33,8 @@ async def find(client: Lister, cids: Iterable[str], *, control: str | None = Non
     """Look CIDs up by the `cid` filter, each in all its spellings, ten texts in a request.
 
     The filter is not believed: rows of other CIDs show that it is ignored, and a page that may be cut proves nothing;
-    what was not found is then `unknown`. `control`, a CID that is known to be there, is asked for along with each batch:
-    should it not come back, nothing is believed to be missing. Raises `RemoteError`, and `CidError` for what is no CID.
+    what was not found is then `unknown`. `control`, a CID that is known to be there, is asked for with each batch:
+    should it not come back, nothing is believed to be missing. Raises `RemoteError`; `CidError` for what is no CID.
     """
     pins: dict[bytes, list[RemotePin]] = {}
     unknown: set[bytes] = set()

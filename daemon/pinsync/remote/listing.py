@@ -1,7 +1,7 @@
 """All pins of a remote, or the word that it is not all.
 
 Services differ in what `count` counts, in the order of a list, in how many pins they put on a page whatever the
-`limit`, in whether `before` and `after` are inclusive, and in the resolution of `created`. So nothing is taken on trust:
+`limit`, in whether `before` and `after` are inclusive, and in the resolution of `created`. So nothing is trusted:
 
 - A list is read in *windows* of time. Where pages come in order, the next window begins at the edge of the page, one
   step (the resolution of the times seen) inside what was read, so that pins sharing the edge's time are shown again.
@@ -29,7 +29,7 @@ from pinsync.remote.calls import ListQuery
 from pinsync.remote.errors import BadAnswer, PinRefused, Unreachable
 from pinsync.remote.find import Found, find, known_excess
 from pinsync.remote.parse import SECOND, Page, format_time
-from pinsync.remote.survey import MIN_CAP, Lister, PageSink, Spent, Survey
+from pinsync.remote.survey import MIN_CAP, Lister, PageSink, Spent, Survey, round_size
 from pinsync.remote.ties import again, open_bucket
 from pinsync.remote.windows import Order, Window, halves, order_of, rest
 
@@ -37,8 +37,6 @@ __all__ = ["Found", "Lister", "MemorySink", "PageSink", "find", "list_all"]
 
 _BIG = 20_000  # the largest page ever asked for, from a service without order
 _BATCHES = 100  # look-ups by CID in one listing
-_YEAR = 365 * 86_400 * SECOND
-_MINUTE = 60 * SECOND
 
 
 class MemorySink:
@@ -68,8 +66,8 @@ async def list_all(
     `traits` is what earlier listings returned: it saves requests. `wanted` gives CIDs worth looking up singly when the
     list alone cannot show all; `progress` hears how many were read, and of how many where that is known.
 
-    Raises `RemoteError` when a request fails; the sink then holds a part and nothing may be concluded from it. It always
-    ends: after `max_requests` (20 000), or long before when requests bring nothing.
+    Raises `RemoteError` when a request fails; the sink then holds a part and nothing may be concluded from it. It
+    always ends: after `max_requests` (20 000), or long before when requests bring nothing.
     """
     began = client.clock.now()
     listing = _Listing(Survey(client, sink, traits, limit, progress, max_requests), wanted)
@@ -87,7 +85,10 @@ class _Listing:
     def __init__(self, survey: Survey, wanted: Callable[[], Iterable[str]] | None) -> None:
         self.survey = survey
         self._wanted = wanted
+        self._began = survey.clock.now()
         self._doubts: list[str] = []
+        self._excess_known = False
+        self._big_tried = False
 
     def doubt(self, reason: str) -> None:
         """Note why the list may not be all."""
@@ -104,10 +105,11 @@ class _Listing:
         if order is not Order.NONE:
             await self._sweep([Window()], True, (first, new))
         if survey.order is Order.NONE or self._by_chance():
-            await self._unordered(first if order is Order.NONE else None)
-        if not survey.total:
-            await self._look_around(first)
-        if not await self._settled(None) and (self._doubts or survey.distinct < survey.promised):
+            await self._unordered((first, new) if order is Order.NONE else None)
+        if await self._settled(None):
+            return
+        await self._look_around(first)
+        if self._doubts or survey.distinct < survey.promised - survey.excess:
             await self._last_resorts()
 
     async def _learn_count(self, page: Page) -> None:
@@ -127,15 +129,12 @@ class _Listing:
         survey = self.survey
         if page is not None and survey.full(page):
             return False
-        short = survey.promised - survey.distinct
-        if survey.total is not False and short == 1 and not survey.excess and survey.distinct:
+        if survey.promised - survey.distinct == 1 and not self._excess_known:
+            self._excess_known = True
             try:
-                survey.requests += 1
-                survey.excess = await known_excess(survey.client)
+                survey.excess = await known_excess(survey)
             except (PinRefused, BadAnswer, Unreachable):
-                pass
-            if not survey.excess:
-                self.doubt(self._fewer())
+                survey.excess = 0
         return survey.proven(page)
 
     async def _sweep(self, windows: list[Window], ordered: bool, seen: tuple[Page, int] | None = None) -> None:
@@ -146,37 +145,43 @@ class _Listing:
         survey = self.survey
         while windows:
             window = windows.pop()
-            before = survey.distinct
+            began = survey.distinct
             page, new = seen or await survey.read(window)
-            known = before > 0 and not seen
-            seen = None
-            if survey.proven(page) or (ordered and survey.order is Order.NONE):
+            if survey.proven(page if ordered else None) or (ordered and survey.order is Order.NONE):
                 return
-            if known and new and not survey.filled:
+            if new and began and not seen:
                 survey.capped()
-            if page.rows == 0 and window.end is not None and ordered and before:
+            seen = None
+            if page.rows == 0 and self._was_there(window):
                 page, new = await survey.read(window)
                 if page.rows == 0:
                     self.doubt("a page came back empty where a pin had been shown before")
-            if self._finished(page, new, ordered):
+            if self._finished(page, new, ordered) or self._made_since(window):
                 continue
             if survey.deaf:
                 if not await again(survey, Window()):
-                    self.doubt(
-                        "the service ignores `before` or `after`, so that a list longer than a page cannot be read"
-                    )
+                    self.doubt("the service ignores `before` or `after`, so nothing beyond one page can be read")
                 return
             times = [pin.created for pin in page.pins if window.holds(pin.created)]
             if not times:
                 self.doubt("a full page showed only pins from outside the times asked for")
-            elif window.is_bucket(survey.step):
-                if not await open_bucket(survey, window):
-                    assert window.start is not None
-                    self.doubt(
-                        f"more pins were made at {format_time(window.start)} than the service puts on a page ({page.rows})"
-                    )
-            else:
+            elif not window.is_bucket(survey.step):
                 windows += self._divide(window, times, page, ordered)
+            elif await self._big_page():
+                return
+            elif not await open_bucket(survey, window, page):
+                at = format_time(min(times))
+                self.doubt(f"more pins were made at {at} than the service puts on a page ({page.rows})")
+
+    def _was_there(self, window: Window) -> bool:
+        """Whether a pin from this window has been shown already."""
+        ends = (self.survey.oldest, self.survey.newest)
+        return any(end is not None and window.holds(end) for end in ends)
+
+    def _made_since(self, window: Window) -> bool:
+        """Whether only pins made after this listing began can be in a window: on a busy service they never end."""
+        began = self._began + (self.survey.skew or 0.0) + 1.0
+        return window.start is not None and window.start > began * SECOND
 
     def _finished(self, page: Page, new: int, ordered: bool) -> bool:
         survey = self.survey
@@ -203,71 +208,83 @@ class _Listing:
         return (
             not survey.total
             and not survey.trusted
-            and (survey.filled or survey.cap is not None or survey.largest >= MIN_CAP)
-            and survey.largest <= survey.limit
+            and (survey.filled or survey.cap is not None or round_size(survey.largest))
         )
 
-    async def _unordered(self, first: Page | None) -> None:
+    async def _unordered(self, first: tuple[Page, int] | None) -> None:
         """A service without order: one page larger than its count where it lets us, else ever smaller windows."""
-        survey = self.survey
         self._doubts.clear()
+        usual = self.survey.limit
+        if not await self._big_page():
+            await self._sweep([Window()], False, first if self.survey.limit == usual else None)
+
+    async def _big_page(self) -> bool:
+        """Ask once for more than a known total, and keep to pages of that size if they come; whether that was all."""
+        survey = self.survey
         usual, enough = survey.limit, survey.promised + survey.promised // 20 + 50
-        if survey.total and survey.promised > survey.largest and enough > usual:
-            survey.limit = min(enough, max(_BIG, usual))
-            try:
-                page, _ = await survey.ask(ListQuery(survey.limit))
-            except (PinRefused, BadAnswer, Unreachable):
-                survey.limit = usual
-            else:
-                if page.rows <= usual:
-                    survey.limit = usual
-                elif await self._settled(page):
-                    return
-        await self._sweep([Window()], False, (first, len(first.pins)) if first and survey.limit == usual else None)
+        if self._big_tried or not survey.total or survey.promised <= survey.largest or enough <= usual:
+            return False
+        self._big_tried = True
+        survey.limit = min(enough, max(_BIG, usual))
+        try:
+            page, _ = await survey.ask(ListQuery(survey.limit))
+        except (PinRefused, BadAnswer, Unreachable):
+            survey.limit = usual
+            return False
+        if page.rows <= usual:
+            survey.limit = usual
+            return survey.proven(None)
+        return await self._settled(page)
 
     async def _look_around(self, first: Page) -> None:
-        """What `count` does not vouch for: pins that came or moved meanwhile, and pins beyond a page that came back short.
+        """What `count` does not vouch for: pins that came or moved meanwhile; pins beyond a page that came back short.
 
         NFT.Storage applies the limit before the status filter, so that a page can be short, or empty, before the end.
         """
         survey = self.survey
-        if survey.deaf or first.rows > survey.limit:
+        if survey.deaf:
             return
-        descending = survey.order is not Order.OLDEST
+        descending, ordered = survey.order is not Order.OLDEST, survey.order is not Order.NONE
         if survey.distinct > len(first.pins) and descending and first.pins:
+            cap = survey.cap
             top = max(pin.created for pin in first.pins) // survey.step * survey.step
-            await self._sweep([Window(top, None)], survey.order is not Order.NONE)
-        now = int(survey.client.clock.now()) * SECOND
+            await self._sweep([Window(top, None)], ordered)
+            survey.cap = cap  # pins made meanwhile say nothing about the size of pages
+        now = int(survey.clock.now()) * SECOND
         low = now if survey.oldest is None else survey.oldest
         high = now if survey.newest is None else survey.newest
-        span = max(high - low, _MINUTE)
-        for distance in (span, _YEAR):
-            beyond = Window(None, low - distance) if descending else Window(high + distance, None)
+        if survey.distinct < survey.promised - survey.excess:
+            distances = [SECOND << power for power in range(28)]
+        else:
+            distances = [max(high - low, 60 * SECOND), 365 * 86_400 * SECOND]
+        for distance in distances:
+            beyond, gap = Window(None, low - distance), Window(low - distance, low)
+            if not descending:
+                beyond, gap = Window(high + distance, None), Window(high, high + distance)
             page, new = await survey.read(beyond)
             if new:
                 self.doubt("pins lay beyond a page that looked like the last, and others may lie between")
-                await self._sweep([beyond], survey.order is not Order.NONE, (page, new))
+                await self._sweep([beyond], ordered, (page, new))
+                await self._sweep([gap], False)
+                return
 
     async def _last_resorts(self) -> None:
         """Pins made during the listing; pins that are wanted, by CID. Only a total can say that these were all."""
         survey = self.survey
         await survey.ask(ListQuery(survey.limit))
-        if self._wanted is None or await self._settled(None):
+        if self._wanted is None:
             return
         wanted = iter(self._wanted())
         for _ in range(_BATCHES):
             batch = list(islice(wanted, 10))
-            if not batch:
-                break
+            if not batch or survey.proven(None):
+                return
             try:
-                found = await find(survey.client, batch)
+                found = await find(survey, batch)
             except (PinRefused, CidError):
-                break
-            survey.requests += 1
+                return
             for pins in found.pins.values():
                 survey.distinct += survey.sink.add(pins)
-            if await self._settled(None):
-                break
 
     def verdict(self) -> str | None:
         """Why the list is not known to be complete; None when it is."""
@@ -293,7 +310,7 @@ class _Listing:
             id_is_cid=before.id_is_cid if survey.ids_are_cids is None else survey.ids_are_cids,
             count_is_total=before.count_is_total if survey.total is None else survey.total,
             newest_first=newest_first,
-            page_cap=survey.cap,
+            page_cap=None if survey.limitless else survey.cap,
             skew=before.skew if survey.client.skew is None else survey.client.skew,
         )
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from pinsync.clock import Clock
 from pinsync.model import PinStatus, RemotePin, Traits
 from pinsync.remote.calls import ALL_STATUSES, ListQuery
-from pinsync.remote.parse import SECOND, Page
+from pinsync.remote.parse import MICRO, SECOND, Page
 from pinsync.remote.windows import SURE, Order, Window, order_of, step_of
 
 MIN_CAP = 10
@@ -28,7 +28,9 @@ class PageSink(Protocol):
 class Lister(Protocol):
     """What a listing needs of `RemoteClient`."""
 
-    clock: Clock
+    @property
+    def clock(self) -> Clock:
+        """Whose time it is."""
 
     @property
     def skew(self) -> float | None:
@@ -40,6 +42,11 @@ class Lister(Protocol):
 
 class Spent(Exception):
     """The requests that this listing may make are used up; never leaves this room."""
+
+
+def round_size(rows: int) -> bool:
+    """Whether somebody may have chosen this number as the size of a page."""
+    return rows >= MIN_CAP and (rows % 5 == 0 or rows & (rows - 1) == 0)
 
 
 class Survey:
@@ -71,9 +78,11 @@ class Survey:
         self.cap = traits.page_cap if traits.page_cap and traits.page_cap < limit else None
         self.largest = 0
         self.filled = False  # a page was as long as asked for: the limit is what ends a page
-        self.short_inside = False  # a page was shorter than others, and yet not the last
+        self.limitless = False  # a page was longer than asked for
         self.step = SECOND
         self.inclusive = False
+        self.crowded = False
+        self.counts_windows = True
         self.deaf = False
         self.skipped: list[str] = []
         self.skips = 0
@@ -86,12 +95,26 @@ class Survey:
         self._vain = 0
         self._fruitful = 0
 
-    async def ask(self, query: ListQuery) -> tuple[Page, int]:
-        """One page, into the sink: the page and how many of its ids are new. Raises `Spent` and `RemoteError`."""
+    @property
+    def clock(self) -> Clock:
+        """The client's."""
+        return self.client.clock
+
+    @property
+    def skew(self) -> float | None:
+        """The client's."""
+        return self.client.skew
+
+    async def list_page(self, query: ListQuery) -> Page:
+        """One page, on this listing's account but not into the sink. Raises `Spent` and `RemoteError`."""
         if self.requests >= self.budget or self._vain > _VAIN + 2 * self._fruitful:
             raise Spent
         self.requests += 1
-        page = await self.client.list_page(query)
+        return await self.client.list_page(query)
+
+    async def ask(self, query: ListQuery) -> tuple[Page, int]:
+        """One page, into the sink: the page and how many of its ids are new. Raises `Spent` and `RemoteError`."""
+        page = await self.list_page(query)
         new = self.sink.add(page.pins) if page.pins else 0
         self.distinct += new
         self._fruitful += new > 0
@@ -106,42 +129,52 @@ class Survey:
             self.progress(self.distinct, self.promised - self.excess if self.total else None)
         return page, new
 
-    async def read(self, window: Window, statuses: tuple[PinStatus, ...] = ALL_STATUSES) -> tuple[Page, int]:
-        """A page of a window. Where pins just outside crowd a full page, once more without them."""
+    async def read(
+        self, window: Window, statuses: tuple[PinStatus, ...] = ALL_STATUSES, limit: int | None = None
+    ) -> tuple[Page, int]:
+        """A page of a window. Where pins just outside crowd a full page, once more without them.
+
+        Asked for is a step more on either side, so that it matters neither whether the service includes the edges nor
+        whether it keeps finer times than it shows. The narrow form leaves out one step less a microsecond.
+        """
         while True:
-            narrow = self.inclusive
-            slack = self.step // 1000 if narrow else 0
-            before = None if window.end is None else window.end - slack
-            after = None if window.start is None else window.start - self.step + slack
-            page, new = await self.ask(ListQuery(self.limit, statuses, before, after))
+            narrow = (self.inclusive, self.crowded)
+            before = None if window.end is None else window.end - MICRO * self.inclusive
+            after = None if window.start is None else window.start - (MICRO if self.crowded else self.step)
+            page, new = await self.ask(ListQuery(limit or self.limit, statuses, before, after))
             for pin in page.pins:
                 if before is not None and pin.created >= before:
                     self.inclusive = True
                     self.deaf = self.deaf or pin.created > before + self.step
                 if after is not None and pin.created <= after:
-                    self.inclusive = True
+                    self.crowded = True
                     self.deaf = self.deaf or pin.created < after - self.step
-            if narrow or not self.inclusive or self.deaf or not self.full(page):
+            inside = all(window.holds(pin.created) for pin in page.pins)
+            if self.total and page.pins and inside and page.count == self.promised and not self._ends_in(window):
+                self.counts_windows = False
+            crowd = not inside and page.rows >= self.largest
+            if narrow == (self.inclusive, self.crowded) or self.deaf or not (crowd or self.full(page)):
                 return page, new
+
+    def _ends_in(self, window: Window) -> bool:
+        return all(end is None or window.holds(end) for end in (self.oldest, self.newest))
 
     def full(self, page: Page) -> bool:
         """Whether a page may have left out pins for want of room."""
-        if page.rows > self.limit:
-            return False  # a service that ignores `limit` shows all
-        return page.rows >= self.limit or (self.cap is not None and page.rows >= self.cap)
+        if self.total and self.counts_windows and page.count is not None and page.count > page.rows + 1:
+            return True
+        return (page.rows >= self.limit and not self.limitless) or (self.cap is not None and page.rows >= self.cap)
 
     def stuck(self, page: Page) -> bool:
         """Whether a page that brought nothing new may be cut at a size that the service has not told.
 
         It is as long as any page, and as long as people choose pages to be.
         """
-        if self.total or page.rows > self.limit or page.rows < max(MIN_CAP, self.largest):
-            return False
-        return page.rows % 5 == 0 or page.rows & (page.rows - 1) == 0
+        return not self.total and page.rows >= self.largest and round_size(page.rows)
 
     def capped(self) -> None:
         """A page shorter than asked for was not the last: pages end at some size of the service's own."""
-        if not self.filled and self.largest < self.limit:
+        if self.limitless or not self.filled:
             self.cap = self.largest
 
     def proven(self, page: Page | None) -> bool:
@@ -157,7 +190,8 @@ class Survey:
 
     def _note(self, page: Page) -> None:
         self.largest = max(self.largest, page.rows)
-        self.filled = self.filled or page.rows == self.limit
+        self.limitless = self.limitless or page.rows > self.limit
+        self.filled = (self.filled or page.rows == self.limit) and not self.limitless
         if self.cap is not None and page.rows > self.cap:
             self.cap = None
         self.step = step_of(page.pins, self.step)

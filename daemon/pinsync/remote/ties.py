@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pinsync.model import PinStatus
 from pinsync.remote.calls import ListQuery
+from pinsync.remote.parse import Page
 from pinsync.remote.survey import Survey
 from pinsync.remote.windows import Window
 
@@ -14,13 +17,13 @@ _REPEATS = 40
 _FRUITLESS = 3
 
 
-async def open_bucket(survey: Survey, bucket: Window) -> bool:
-    """Read the pins of one moment, of which a page showed a part; whether that is certainly all of them."""
+async def open_bucket(survey: Survey, bucket: Window, page: Page) -> bool:
+    """Read the pins of one moment, of which `page` may show only a part; whether that is certainly all of them."""
     assert bucket.start is not None and bucket.end is not None
     return (
         await _finer(survey, bucket.start, bucket.end)
         or survey.proven(None)
-        or await _by_status(survey, bucket)
+        or await _by_status(survey, bucket, page)
         or await again(survey, bucket)
     )
 
@@ -45,14 +48,16 @@ async def _finer(survey: Survey, start: int, end: int) -> bool:
     """By times finer than those shown: a service may keep microseconds and print seconds."""
     grain = max((end - start) // 1000, 1)
     page, _ = await survey.ask(ListQuery(survey.limit, before=end, after=start + grain))
-    inside = [pin.created for pin in page.pins if start <= pin.created < end]
-    if not inside:
+    if not any(start <= pin.created < end for pin in page.pins):
         return False  # all of them have this very time, or the service compares no finer
-    pending = [(start, end)]
+    middle = (start + end) // 2
+    pending = [(start, middle), (middle, end)]
     while pending:
         low, high = pending.pop()
         page, new = await survey.ask(ListQuery(survey.limit, before=high, after=low - grain))
-        if survey.full(page) or (not new and survey.stuck(page)):
+        if new:
+            survey.capped()
+        if survey.full(page) or survey.stuck(page):
             if high - low <= grain:
                 return False
             middle = (low + high) // 2
@@ -60,11 +65,30 @@ async def _finer(survey: Survey, start: int, end: int) -> bool:
     return True
 
 
-async def _by_status(survey: Survey, bucket: Window) -> bool:
+async def _by_status(survey: Survey, bucket: Window, page: Page) -> bool:
     sure = True
     for status in _LIFE:
-        page, new = await survey.read(bucket, (status,))
-        if any(pin.status is not status for pin in page.pins):
+        part, new = await survey.read(bucket, (status,))
+        if any(pin.status is not status for pin in part.pins):
             return False
-        sure = sure and not survey.full(page) and (bool(new) or not survey.stuck(page))
-    return sure
+        if new:
+            survey.capped()
+        sure = sure and not survey.full(part) and not survey.stuck(part)
+    return sure and await _filters_first(survey, bucket, page)
+
+
+async def _filters_first(survey: Survey, bucket: Window, page: Page) -> bool:
+    """Whether the service filters by status before it applies the limit; otherwise short pages prove nothing.
+
+    One row is asked for, of a status that the first row does not have.
+    """
+    shares = Counter(pin.status for pin in page.pins)
+    others = [status for status in shares if status is not page.pins[0].status]
+    if not others:
+        return False
+    rare = min(others, key=lambda status: shares[status])
+    for _ in range(3):  # where ties come in any order, a single answer could be luck
+        one, _ = await survey.read(bucket, (rare,), limit=1)
+        if one.rows != 1:
+            return False
+    return True

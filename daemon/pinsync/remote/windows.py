@@ -71,7 +71,7 @@ def rest(window: Window, times: Sequence[int], order: Order, step: int) -> list[
         if window.end is None or edge + step < window.end:
             return [Window(window.start, edge + step)]
         beyond = [] if window.start is not None and edge <= window.start else [Window(window.start, edge)]
-        return [*beyond, Window(edge, window.end)]
+        return [*beyond, Window(edge if window.start is None else max(edge, window.start), window.end)]
     edge = max(times) // step * step
     if window.start is None or edge > window.start:
         return [Window(edge, window.end)]

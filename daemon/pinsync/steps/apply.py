@@ -58,6 +58,11 @@ class AbsenceProof:
                     "whole, so nothing is removed in this pass"
                 )
                 raise Contradiction(self.broken)
+            if node.reading is not None and (await node.client.identity()).peer_id != node.reading.peer_id:
+                node.error = self.broken = (
+                    f"node {node.settings.name!r} is another node than a moment ago; nothing is removed in this pass"
+                )
+                raise Contradiction(self.broken)
         self._absent.add(key)
 
 

@@ -1,0 +1,375 @@
+"""The commands as people see them, and `main`, the one place where errors become words and exit codes.
+
+A command here only says what it takes: it returns the work as a function without arguments, in a module that is imported
+when it is called. So parsing imports nothing of weight, and what goes wrong in the work never passes through Typer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pinsync import __version__
+from pinsync.errors import PinsyncError
+
+from .ui import Ui, said
+
+Job = Callable[[], int]
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_ClickException: Any = typer.BadParameter.__mro__[2]  # Typer brings its own copy of Click since 0.26
+
+app = typer.Typer(
+    name="pinsync",
+    help="Mirrors a Kubo node's pins and a pin manifest onto remote IPFS pinning services.",
+    epilog="Start with `pinsync demo`; then `pinsync check`, `pinsync plan`, `pinsync sync`.",
+    rich_markup_mode=None,  # Rich takes longer to import than all of this
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+manifest = typer.Typer(help="Edit the manifest; its comments and order are kept.", rich_markup_mode=None)
+app.add_typer(manifest, name="manifest")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The configuration to use.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", show_default=False)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is asked for.", show_default=False)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", show_default=False)]
+Remote = Annotated[str | None, typer.Option("--remote", metavar="R", help="This remote alone.", show_default=False)]
+Cids = Annotated[list[str] | None, typer.Argument(metavar="[CID]...", show_default=False)]
+SomeCids = Annotated[list[str], typer.Argument(metavar="CID...", show_default=False)]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"pinsync {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    ctx: typer.Context,
+    config: Config = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.", show_default=False)
+    ] = False,
+) -> None:
+    ctx.obj = Ui(config, json, quiet, verbose)
+
+
+def _ui(ctx: typer.Context, config: Path | None, json: bool, quiet: bool, verbose: bool) -> Ui:
+    """The common options, given before the command or after it."""
+    before: Ui = ctx.obj
+    return Ui(config or before.config, json or before.json, quiet or before.quiet, verbose or before.verbose)
+
+
+@app.command()
+def run(
+    ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> Job:
+    """Run the daemon, in the foreground."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import serving
+
+        return serving.run(ui)
+
+    return job
+
+
+@app.command()
+def sync(
+    ctx: typer.Context, remote: Remote = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `pinsync plan`.", show_default=False)] = False,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """One pass now; asks the daemon to do it when one runs."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import passes
+
+        return passes.plan(ui, remote) if dry_run else passes.sync(ui, remote)
+
+    return job
+
+
+@app.command()
+def plan(
+    ctx: typer.Context, remote: Remote = None,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """What a pass would do, and why; changes nothing anywhere."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import passes
+
+        return passes.plan(ui, remote)
+
+    return job
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    cid: Annotated[str | None, typer.Argument(metavar="[CID]", help="One pin, with its history.",
+                                              show_default=False)] = None,
+    remote: Remote = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 s.", show_default=False)] = False,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """Where things stand, and what needs a person."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import standing
+
+        return standing.status(ui, cid, remote, watch)
+
+    return job
+
+
+@app.command()
+def approve(
+    ctx: typer.Context, cids: Cids = None, remote: Remote = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that the last pass held.", show_default=False)] = False,
+    now: Annotated[bool, typer.Option("--now", help="With CIDs: do not wait for grace.", show_default=False)] = False,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """Release what is held; the next pass acts."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import people
+
+        return people.approve(ui, remote, cids or [], everything, now)
+
+    return job
+
+
+@app.command()
+def adopt(
+    ctx: typer.Context, cids: Cids = None, remote: Remote = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that are wanted and not ours.", show_default=False)
+    ] = False,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """Make pins that are already at the remote ours."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import people
+
+        return people.adopt(ui, remote, cids or [], everything)
+
+    return job
+
+
+@manifest.command("add")
+def manifest_add(
+    ctx: typer.Context, cids: SomeCids,
+    name: Annotated[str | None, typer.Option("--name", metavar="N", help="The pin's name.", show_default=False)] = None,
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", metavar="K=V", help="May be repeated.", show_default=False)
+    ] = None,
+    remote: Annotated[
+        list[str] | None,
+        typer.Option("--remote", metavar="R", help="Only there; may be repeated.", show_default=False),
+    ] = None,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """Add entries to the manifest's main file."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import manifest
+
+        return manifest.add(ui, cids, name, meta or [], remote or [])
+
+    return job
+
+
+@manifest.command("rm")
+def manifest_rm(
+    ctx: typer.Context, cids: SomeCids,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """Take entries out of the manifest's main file."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import manifest
+
+        return manifest.remove(ui, cids)
+
+    return job
+
+
+@app.command("ls")
+def ls(
+    ctx: typer.Context, remote: Remote = None,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """The remote's pins: all of them, or an error that says it is not all."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import listing
+
+        return listing.ls(ui, remote)
+
+    return job
+
+
+@app.command()
+def check(
+    ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> Job:
+    """Look at configuration and manifest alone, without network."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import check
+
+        return check.check(ui)
+
+    return job
+
+
+@app.command()
+def emulator(
+    ctx: typer.Context,
+    profile: Annotated[str, typer.Option("--profile", metavar="P", help="The service to behave as.")] = "nft.storage",
+    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes a free one.")] = 5000,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    token: Annotated[str, typer.Option("--token", help="The token to ask for; empty for none.")] = "try-me",
+    latency: Annotated[
+        str | None, typer.Option("--latency", metavar="TIME", help="Answer so late: 20ms, 1s.", show_default=False)
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", metavar="RATE", help="30/10s, or `documented`; more is 429.", show_default=False),
+    ] = None,
+    settle: Annotated[
+        str | None,
+        typer.Option("--settle", metavar="TIME", help="From queued to pinned: 0s, 5s.", show_default=False),
+    ] = None,
+    db: Annotated[
+        Path | None,
+        typer.Option("--db", metavar="FILE", help="Keep the pins there, else in memory.", show_default=False),
+    ] = None,
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
+    """A pinning service to try things on; holds no content."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from . import serving
+
+        return serving.emulator(ui, profile, host, port, token, latency, rate, settle, db)
+
+    return job
+
+
+@app.command()
+def demo(
+    ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
+) -> Job:
+    """See a mirror at work, in 20 s, with nothing of yours changed."""
+    ui = _ui(ctx, config, json, quiet, verbose)
+
+    def job() -> int:
+        from pinsync.demo import demo
+
+        return demo(ui)
+
+    return job
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Nothing but SystemExit-worthy trouble leaves as an exception."""
+    argv = list(sys.argv[1:] if args is None else args)
+    wants_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
+    ui = Ui(json=wants_json)
+    try:
+        code = _call(argv, ui)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = BROKEN_PIPE
+        _close(sys.stdout)
+    return code
+
+
+def _call(argv: list[str], ui: Ui) -> int:
+    try:
+        job = app(argv or ["--help"], prog_name="pinsync", standalone_mode=False)
+        if not argv:
+            return 2
+        return int(job() if callable(job) else job or 0)
+    except _ClickException as error:
+        return _usage(error, ui)
+    except typer.Abort:
+        return INTERRUPTED
+    except PinsyncError as error:
+        _report(ui, said(error), str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the last resort: a person is owed words, not a traceback
+        if os.environ.get("PINSYNC_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        _report(ui, [{"where": "pinsync", "message": _bug(error)}], _bug(error))
+        return 1
+
+
+def _usage(error: Any, ui: Ui) -> int:
+    """What the parser has to say, in one line and the way to more."""
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx else "pinsync"
+    message = error.format_message().rstrip(".")
+    _report(ui, [{"where": "command line", "message": message}], f"{message}; `{path} --help` shows what there is")
+    return 2
+
+
+def _report(ui: Ui, errors: list[dict[str, str]], text: str) -> None:
+    ui.complain(text)
+    if ui.json:
+        ui.emit({"errors": errors})
+
+
+def _bug(error: Exception) -> str:
+    """Type and place, without the message: an exception that nobody foresaw may hold anything, a token too."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else ""
+    return (
+        f"this is a bug in pinsync: {type(error).__name__}{place}. What was under way may be half done; the next pass "
+        "goes on from there. With PINSYNC_DEBUG=1 a traceback is printed, which belongs into a report of it"
+    )
+
+
+def _close(out: Any) -> None:
+    """Let the interpreter's last flush of a broken pipe go nowhere."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,167 @@
+"""`sync` and `plan`: one pass, by the daemon where one runs, else here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pinsync.errors import ConfigError, PinsyncError, StateError
+
+from . import asking
+from .progress import meter
+from .render_plan import PlanView, plan_lines
+from .render_sync import sync_lines
+from .ui import Ui, chosen
+
+if TYPE_CHECKING:
+    from pinsync.settings.model import Settings
+    from pinsync.steps.report import PassReport
+
+T = TypeVar("T")
+GRACE = 3.0  # seconds that requests in flight have to end in after a signal
+
+
+class Stopped(PinsyncError):
+    """A signal ended the command before its work was done."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped; what was in flight is in the journal, and the next pass goes on from there")
+        self.exit_code = 128 + number
+
+
+def plan(ui: Ui, remote: str | None) -> int:
+    """`pinsync plan`."""
+    from pinsync.house import House, mirror_id, reading, run_plan
+
+    settings = ui.settings()
+    chosen(settings, remote)
+    house = House(settings, os.environ)
+
+    def use(report: PassReport) -> None:
+        _show_plan(ui, report)
+
+    try:
+        for warning in house.unlock(remote):
+            ui.warn(warning)
+        with reading(settings) as ledger, meter(ui) as busy:
+            world = house.world(mirror_id(settings, None), busy.reading)
+            report = asyncio.run(run_plan(world, ledger, only=remote, use=use))
+        return report.exit_code()
+    except (ConfigError, StateError) as error:
+        daemon = asking.instead(settings, error)
+    found, code = daemon.plan(remote)
+    if ui.json:
+        ui.emit(found)
+    else:
+        views = [PlanView.of_json(one) for one in found["remotes"]]
+        ui.show(plan_lines(views, bool(found["errors"]), width=ui.width, verbose=ui.verbose, quiet=ui.quiet))
+    ui.troubles(found["errors"])
+    return code
+
+
+def _show_plan(ui: Ui, report: PassReport) -> None:
+    """Print while the actions can still be read: a first plan may have a million of them."""
+    from pinsync.steps.report import plan_json
+
+    found = plan_json(report, gather=iter)
+    if ui.json:
+        ui.emit(found)
+    else:
+        views = [PlanView.of_plan(one) for one in report.remotes]
+        ui.show(plan_lines(views, bool(report.troubles), width=ui.width, verbose=ui.verbose, quiet=ui.quiet))
+    ui.troubles({"where": one.where, "message": one.message} for one in report.troubles)
+
+
+def sync(ui: Ui, remote: str | None) -> int:
+    """`pinsync sync`."""
+    settings = ui.settings()
+    chosen(settings, remote)
+    daemon = asking.find(settings)
+    if daemon is not None:
+        try:
+            with meter(ui, patience=0.0) as busy:
+                found, code = daemon.sync(remote, False, busy.told)
+        except KeyboardInterrupt:
+            ui.tell("not waited for: the daemon goes on with its pass; `pinsync status` shows it")
+            raise
+        return _conclude(ui, found, code)
+    return _sync_here(ui, settings, remote)
+
+
+def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
+    from pinsync.house import House, run_pass, writing
+    from pinsync.ledger.lock import holder
+    from pinsync.steps.report import sync_json
+
+    house = House(settings, os.environ)
+    locked: ConfigError | None = None
+    try:
+        for warning in house.unlock(remote):
+            ui.warn(warning)
+    except ConfigError as error:
+        if not holder(settings.state.path):  # else 6 comes first
+            raise asking.Alone(error) if getattr(error, "elsewhere", False) else error from None
+        locked = error
+    with writing(settings, "sync") as state, meter(ui) as busy:
+        if locked is not None:
+            raise locked
+        world = house.world(state.mirror_id, busy.reading, busy.applying)
+        report, number = until_signalled(
+            lambda: run_pass(world, state, trigger="sync", only=remote),
+            house.stop,
+            lambda: ui.tell("stopping: nothing new is begun, what is in flight may end; once more ends it now"),
+        )
+    code = _conclude(ui, sync_json(report), report.exit_code())
+    if number is not None:
+        ui.tell("stopped before everything was done; the next pass goes on from there")
+        return 128 + number
+    return code
+
+
+def _conclude(ui: Ui, found: dict[str, Any], code: int) -> int:
+    if ui.json:
+        ui.emit(found)
+    elif not ui.quiet:
+        ui.show(sync_lines(found, width=ui.width))
+    ui.troubles(found["errors"])
+    return code
+
+
+def until_signalled(
+    work: Callable[[], Coroutine[Any, Any, T]], stop: asyncio.Event, on_signal: Callable[[], None]
+) -> tuple[T, int | None]:
+    """Run `work`; SIGINT and SIGTERM set `stop` and give it three seconds, a second signal none.
+
+    Returns its result and the signal that came, if one did. Raises `Stopped` when the time was over.
+    """
+
+    async def run() -> tuple[T, int | None]:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work())
+        came: list[int] = []
+
+        def asked(number: int) -> None:
+            came.append(number)
+            stop.set()
+            if len(came) == 1:
+                on_signal()
+                loop.call_later(GRACE, task.cancel)
+            else:
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, asked, number)
+        try:
+            return await task, came[0] if came else None
+        except asyncio.CancelledError:
+            if came:
+                raise Stopped(came[0]) from None
+            raise
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    return asyncio.run(run())
