@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pinsync.model import Mode, PinBody, PinStatus, Safety, Traits
-from pinsync.model import record as record
+from pinsync.record import record
 
 
 class Kind(StrEnum):

@@ -36,6 +36,7 @@ from pinsync.remote.windows import Order, Window, halves, order_of, rest
 __all__ = ["Found", "Lister", "MemorySink", "PageSink", "find", "list_all"]
 
 _BIG = 20_000  # the largest page ever asked for, from a service without order
+_LATE = 20  # windows after the beginning of the listing
 _BATCHES = 100  # look-ups by CID in one listing
 
 
@@ -89,6 +90,7 @@ class _Listing:
         self._doubts: list[str] = []
         self._excess_known = False
         self._big_tried = False
+        self._late = 0
 
     def doubt(self, reason: str) -> None:
         """Note why the list may not be all."""
@@ -179,9 +181,13 @@ class _Listing:
         return any(end is not None and window.holds(end) for end in ends)
 
     def _made_since(self, window: Window) -> bool:
-        """Whether only pins made after this listing began can be in a window: on a busy service they never end."""
+        """Whether only pins made after this listing began can be in a window; on a busy service they never end.
+
+        Some such windows are read all the same, since a service's clock may be ahead.
+        """
         began = self._began + (self.survey.skew or 0.0) + 1.0
-        return window.start is not None and window.start > began * SECOND
+        self._late += window.start is not None and window.start > began * SECOND
+        return self._late > _LATE
 
     def _finished(self, page: Page, new: int, ordered: bool) -> bool:
         survey = self.survey
