@@ -68,9 +68,7 @@ class House:
             raised.problems = tuple(problems)
             raised.args = ("\n".join(map(str, problems)),)
             raise raised
-        return [
-            f"remote {name}: {warning}" for name, token in self.tokens.items() if token for warning in token.warnings
-        ]
+        return [warning for token in self.tokens.values() if token for warning in token.warnings]
 
     def node(self, settings: NodeSettings) -> KuboClient:
         """A client of one node. Raises `NodeError` where its address makes no sense."""

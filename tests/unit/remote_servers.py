@@ -28,12 +28,14 @@ TOKEN = "s3cret-t0ken-nobody-may-see"
 
 
 class VirtualClock:
-    """Time that stands still until everybody sleeps, then jumps to the first who wakes. Needs `run_virtual`."""
+    """Time that stands still until everybody sleeps, then jumps to the first who wakes. For one event loop."""
 
     def __init__(self, at: float = EPOCH + 86_400.0) -> None:
         self._at = at
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = 0
+        self._quiet = 0
+        self._turning = False
 
     def now(self) -> float:
         return self._at
@@ -42,25 +44,30 @@ class VirtualClock:
         return self._at - 1000.0
 
     async def sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._number += 1
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._at + max(seconds, 0.0), self._number, future))
-        asyncio.get_running_loop().call_soon(self._turn, 12)
+        self._quiet = 0
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn, loop)
         await future
 
-    def _turn(self, patience: int) -> None:
-        """Let the others run for a few rounds of the loop before time moves."""
-        if patience:
-            asyncio.get_running_loop().call_soon(self._turn, patience - 1)
-            return
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
-        if self._sleepers:
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Move time only when, for some rounds of the loop, nobody else had begun to sleep."""
+        self._quiet += 1
+        if self._quiet > 12:
+            self._quiet = 0
+            while self._sleepers and self._sleepers[0][2].done():
+                heapq.heappop(self._sleepers)
+            if not self._sleepers:
+                self._turning = False
+                return
             wake, _, future = heapq.heappop(self._sleepers)
             self._at = max(self._at, wake)
             future.set_result(None)
-            if self._sleepers:
-                asyncio.get_running_loop().call_soon(self._turn, 12)
+        loop.call_soon(self._turn, loop)
 
 
 def cid_of(number: int) -> str:

@@ -114,13 +114,29 @@ def test_five_hundred_pins_of_one_second(kind: str) -> None:
 
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("count", ["page", "total"])
-def test_ties_across_the_edge_of_every_page(inclusive: bool, count: Any) -> None:
-    whole(Service(spread(900, MS, each=7), cap=20, inclusive=inclusive, count=count))
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_ties_across_the_edge_of_every_page(inclusive: bool, count: Any, order: Any) -> None:
+    pins = [*spread(300, MS), *(pin(n, START + SECOND + n // 7 * MS) for n in range(300, 900))]
+    whole(Service(pins, cap=20, inclusive=inclusive, count=count, order=order))
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
-def test_seconds_full_to_the_brim_on_a_service_with_inclusive_times(inclusive: bool) -> None:
-    whole(Service(spread(900, SECOND, each=60), cap=100, inclusive=inclusive, grain=SECOND))
+@pytest.mark.parametrize("count", ["page", "total"])
+@pytest.mark.parametrize("cap", [97, 100])
+def test_seconds_full_to_the_brim(inclusive: bool, count: Any, cap: int) -> None:
+    whole(Service(spread(900, SECOND, each=60), cap=cap, inclusive=inclusive, grain=SECOND, count=count))
+
+
+def test_pages_in_order_by_chance_are_not_trusted() -> None:
+    """Every tenth time or so, pages of two times in random order look like newest first."""
+    seen = set()
+    for seed in range(120):
+        pins = [pin(n, START + (n > 1) * SECOND, list(PinStatus)[n % 4]) for n in range(16)]
+        service = Service(pins, order="random", count="page", cap=10, seed=seed)
+        reading, _, sink = listed(service)
+        seen.add(reading.complete)
+        assert not reading.complete or len(sink.pins) == 16
+    assert True in seen
 
 
 def test_more_ties_than_a_page_are_told_apart_by_finer_times() -> None:

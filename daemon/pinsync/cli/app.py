@@ -1,7 +1,8 @@
 """The commands as people see them, and `main`, the one place where errors become words and exit codes.
 
-A command here only says what it takes: it returns the work as a function without arguments, in a module that is imported
-when it is called. So parsing imports nothing of weight, and what goes wrong in the work never passes through Typer.
+A command here only says what it takes: it returns the work as a function without arguments, in a module that is
+imported when it is called. So parsing imports nothing of weight, and what goes wrong in the work never passes through
+Typer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from .ui import Ui, said
 Job = Callable[[], int]
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+EXAMPLE_TOKEN = "try-me"  # noqa: S105 - of the emulator, which guards nothing
 
 _ClickException: Any = typer.BadParameter.__mro__[2]  # Typer brings its own copy of Click since 0.26
 
@@ -44,8 +47,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", sho
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is asked for.", show_default=False)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", show_default=False)]
 Remote = Annotated[str | None, typer.Option("--remote", metavar="R", help="This remote alone.", show_default=False)]
-Cids = Annotated[list[str] | None, typer.Argument(metavar="[CID]...", show_default=False)]
-SomeCids = Annotated[list[str], typer.Argument(metavar="CID...", show_default=False)]
+Cids = Annotated[list[str] | None, typer.Argument(metavar="CID", help="The pins.", show_default=False)]
+SomeCids = Annotated[list[str], typer.Argument(metavar="CID", help="The pins.", show_default=False)]
 
 
 def _version(asked: bool) -> None:
@@ -125,7 +128,7 @@ def plan(
 @app.command()
 def status(
     ctx: typer.Context,
-    cid: Annotated[str | None, typer.Argument(metavar="[CID]", help="One pin, with its history.",
+    cid: Annotated[str | None, typer.Argument(metavar="CID", help="One pin, with its history.",
                                               show_default=False)] = None,
     remote: Remote = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 s.", show_default=False)] = False,
@@ -256,7 +259,7 @@ def emulator(
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="The service to behave as.")] = "nft.storage",
     port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes a free one.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    token: Annotated[str, typer.Option("--token", help="The token to ask for; empty for none.")] = "try-me",
+    token: Annotated[str, typer.Option("--token", help="The token to ask for; empty for none.")] = EXAMPLE_TOKEN,
     latency: Annotated[
         str | None, typer.Option("--latency", metavar="TIME", help="Answer so late: 20ms, 1s.", show_default=False)
     ] = None,
@@ -303,6 +306,9 @@ def demo(
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Nothing but SystemExit-worthy trouble leaves as an exception."""
     argv = list(sys.argv[1:] if args is None else args)
+    # httpx imports a command line of its own, with Rich and Click: 40 ms that nobody here needs. To it, None means that
+    # they are not installed.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     wants_json = "--json" in (argv[: argv.index("--")] if "--" in argv else argv)
     ui = Ui(json=wants_json)
     try:
@@ -326,6 +332,8 @@ def _call(argv: list[str], ui: Ui) -> int:
         return _usage(error, ui)
     except typer.Abort:
         return INTERRUPTED
+    except SystemExit:  # what Typer makes of a broken pipe while it prints help
+        raise BrokenPipeError from None
     except PinsyncError as error:
         _report(ui, said(error), str(error))
         return error.exit_code
@@ -369,7 +377,5 @@ def _bug(error: Exception) -> str:
 
 def _close(out: Any) -> None:
     """Let the interpreter's last flush of a broken pipe go nowhere."""
-    try:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-    except (OSError, ValueError):
-        pass

@@ -49,7 +49,8 @@ def plan(ui: Ui, remote: str | None) -> int:
         with reading(settings) as ledger, meter(ui) as busy:
             world = house.world(mirror_id(settings, None), busy.reading)
             report = asyncio.run(run_plan(world, ledger, only=remote, use=use))
-        return report.exit_code()
+        code: int = report.exit_code()
+        return code
     except (ConfigError, StateError) as error:
         daemon = asking.instead(settings, error)
     found, code = daemon.plan(remote)
@@ -125,7 +126,7 @@ def _conclude(ui: Ui, found: dict[str, Any], code: int) -> int:
     if ui.json:
         ui.emit(found)
     elif not ui.quiet:
-        ui.show(sync_lines(found, width=ui.width))
+        ui.show(sync_lines(found, code, width=ui.width))
     ui.troubles(found["errors"])
     return code
 

@@ -35,10 +35,14 @@ class Meter:
         self.at(f"mirroring to {remote}", done, todo)
 
     def told(self, progress: Mapping[str, Any]) -> None:
-        """A line of progress from the daemon: `what`, `count`, `of`; `applying` when it is about changes."""
-        what, count = str(progress.get("what") or progress.get("remote") or ""), int(progress.get("count") or 0)
-        of = progress.get("of")
-        self.at(what, count, of if isinstance(of, int) else None)
+        """A line of progress from the daemon, as `DaemonClient.sync` hands it on."""
+        match progress.get("step"):
+            case "read":
+                self.reading(progress["what"], progress["count"], progress["of"])
+            case "apply":
+                self.applying(progress["remote"], progress["done"], progress["of"])
+            case _:
+                self.at(str(progress.get("what") or "working"), 0, None)
 
     def at(self, what: str, count: int, of: int | None) -> None:
         """So far `count` of `of`, where that is known."""
@@ -71,15 +75,21 @@ class Bars(Meter):
         if self._bars is not None:
             self._bars.stop()
 
+    def applying(self, remote: str, done: int, todo: int) -> None:
+        for what in [what for what in self._tasks if what.startswith("reading ")]:
+            self._bars.remove_task(self._tasks.pop(what))
+        super().applying(remote, done, todo)
+
     def at(self, what: str, count: int, of: int | None) -> None:
         if self._bars is None:
             if time.monotonic() < self._begin:
                 return
             self._bars = _bars()
             self._bars.start()
+        told = f"{number(count)} of {number(of)}" if of else number(count) if count else ""
         if what not in self._tasks:
-            self._tasks[what] = self._bars.add_task(what, total=of)
-        self._bars.update(self._tasks[what], completed=count, total=of)
+            self._tasks[what] = self._bars.add_task(what, total=of, told=told)
+        self._bars.update(self._tasks[what], completed=count, total=of, told=told)
 
 
 def meter(ui: Ui, patience: float = PATIENCE) -> Meter:
@@ -93,12 +103,12 @@ def meter(ui: Ui, patience: float = PATIENCE) -> Meter:
 
 def _bars() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -6,6 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Span = tuple[str, str]
 """A text and its style, in Rich's words ("bold", "green", ""), which a pipe never sees."""
@@ -87,7 +88,12 @@ def ago(text: str | None, now: float) -> str:
 
 def local(at: float) -> str:
     """Epoch seconds as `2026-11-23 04:42` in the local time zone."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    return _minute(int(at // 60))
+
+
+@lru_cache(maxsize=1024)
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def width_of(text: str) -> int:
@@ -115,23 +121,39 @@ def cut(text: str, width: int) -> str:
 
 
 def table(rows: Sequence[Sequence[Cell]], align: str, *, indent: int = 2, width: int | None = None) -> Iterator[Line]:
-    """Rows in columns, two spaces between them; `align` has `<` or `>` for each. The last is cut at `width`."""
-    cells = [[cell if isinstance(cell, tuple) else (cell, "") for cell in row] for row in rows]
-    sizes = [max((width_of(clean(text)) for text, _ in column), default=0) for column in zip(*cells, strict=True)]
+    """Rows in columns, two spaces between them; `align` has `<` or `>` for each. Columns without anything vanish.
+
+    The last one is cut at `width`.
+    """
+    cells = [[_measured(cell) for cell in row] for row in rows]
+    sizes = [max((size for _, _, size in column), default=0) for column in zip(*cells, strict=True)]
+    last = len(sizes) - 1
     for row in cells:
         out: Line = [(" " * indent, "")]
         used = indent
-        for place, ((text, style), size) in enumerate(zip(row, sizes, strict=True)):
-            shown = clean(text)
-            if not size:
+        for place, (text, style, size) in enumerate(row):
+            full = sizes[place]
+            if not full:
                 continue
-            if place == len(row) - 1 and width is not None:
-                shown = cut(shown, max(width - used, 12))
-            gap = " " * (size - width_of(shown)) if size > width_of(shown) else ""
-            out += [(gap, ""), (shown, style)] if align[place] == ">" else [(shown, style), (gap, "")]
-            out.append(("  ", ""))
-            used += size + 2
+            if used > indent:
+                out.append(("  ", ""))
+            gap = " " * (full - size)
+            if align[place] == ">":
+                out.append((gap, ""))
+            tight = place == last and width is not None and used + size > width
+            out.append((cut(text, max(width - used, 12)) if width is not None and tight else text, style))
+            if gap and align[place] == "<" and place != last:
+                out.append((gap, ""))
+            used += full + 2
+        while out and not out[-1][0].strip():
+            out.pop()
         yield out
+
+
+def _measured(cell: Cell) -> tuple[str, str, int]:
+    text, style = cell if isinstance(cell, tuple) else (cell, "")
+    shown = clean(text)
+    return shown, style, width_of(shown)
 
 
 def paragraph(text: str, *, width: int | None, indent: int = 2, style: str = "", first: str = "") -> Iterator[Line]:

@@ -100,12 +100,12 @@ class Store:
             self._depth = 1
             try:
                 yield
+                self.db.conn.execute("COMMIT")
             except BaseException:
+                # A COMMIT that failed (a full disk) can leave the transaction open, and none could begin after it.
                 if self.db.conn.in_transaction:
                     self.db.conn.execute("ROLLBACK")
                 raise
-            else:
-                self.db.conn.execute("COMMIT")
             finally:
                 self._depth = 0
 

@@ -9,7 +9,7 @@ from pinsync.cid import CidError, key_of, spellings
 from pinsync.model import RemotePin
 from pinsync.remote.calls import ListQuery
 from pinsync.remote.parse import Page
-from pinsync.remote.survey import Lister
+from pinsync.remote.survey import Lister, round_size
 
 _BATCH = 10  # CIDs in one request, by the specification
 _LENGTH = 1600  # characters of CIDs, so that a URL stays under 2000
@@ -63,7 +63,8 @@ async def known_excess(client: Lister) -> int:
 
 
 def _cut(page: Page, excess: int) -> bool:
-    return bool(page.skipped) or page.rows >= _LIMIT or (page.count is not None and page.count > page.rows + excess)
+    """Whether rows may be missing from a page: by its own word, or because its length may be a service's limit."""
+    return bool(page.skipped) or round_size(page.rows) or (page.count is not None and page.count > page.rows + excess)
 
 
 def _batches(cids: Iterable[str], control: str | None) -> Iterator[tuple[tuple[str, ...], set[bytes]]]:

@@ -158,7 +158,7 @@ class _Listing:
                 page, new = await survey.read(window)
                 if page.rows == 0:
                     self.doubt("a page came back empty where a pin had been shown before")
-            if self._finished(page, new, ordered) or self._made_since(window):
+            if self._finished(page, new, ordered) or (not survey.full(page) and self._made_since(window)):
                 continue
             if survey.deaf:
                 if not await again(survey, Window()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pinsync.model import PinStatus
-from pinsync.remote.calls import ListQuery
+from pinsync.remote.calls import ALL_STATUSES, ListQuery
 from pinsync.remote.parse import Page
 from pinsync.remote.survey import Survey
 from pinsync.remote.windows import Window
@@ -80,15 +80,15 @@ async def _by_status(survey: Survey, bucket: Window, page: Page) -> bool:
 async def _filters_first(survey: Survey, bucket: Window, page: Page) -> bool:
     """Whether the service filters by status before it applies the limit; otherwise short pages prove nothing.
 
-    One row is asked for, of a status that the first row does not have.
+    One row is asked for, of a status that the first row does not have; before that one of any, for the limit's sake.
     """
     shares = Counter(pin.status for pin in page.pins)
     others = [status for status in shares if status is not page.pins[0].status]
     if not others:
         return False
     rare = min(others, key=lambda status: shares[status])
-    for _ in range(3):  # where ties come in any order, a single answer could be luck
-        one, _ = await survey.read(bucket, (rare,), limit=1)
+    for statuses in (ALL_STATUSES, (rare,), (rare,), (rare,)):  # where ties come in any order, one answer could be luck
+        one, _ = await survey.read(bucket, statuses, limit=1)
         if one.rows != 1:
             return False
     return True

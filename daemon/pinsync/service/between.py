@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 from pinsync.clock import Clock
-from pinsync.errors import PinsyncError
+from pinsync.errors import PinsyncError, StateError
 from pinsync.house import House
 from pinsync.ledger.ledger import Ledger
 from pinsync.model import Mode
@@ -54,6 +54,10 @@ class FollowUps:
         ready = await asyncio.gather(*(self._follow(house, remote, stop) for remote in due))
         return any(ready)
 
+    def rest(self, seconds: float) -> None:
+        """Look at nothing for so long."""
+        self._not_before = self.clock.now() + seconds
+
     def _due_at(self, remote: RemoteSettings) -> float | None:
         if remote.mode is Mode.READ_ONLY:
             return None
@@ -69,6 +73,8 @@ class FollowUps:
                 followed = await follow_up(
                     remote.name, client, self.ledger, self.clock, stop, most=MOST, concurrency=remote.concurrency
                 )
+        except StateError:
+            raise
         except PinsyncError as error:
             self._failed(house, remote, str(error))
             return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,10 +100,8 @@ class _Handler(FileSystemEventHandler):
             return  # comes with every event on a name inside it
         if names and all(str(name).startswith(self._ignore) for name in names):
             return
-        try:
+        with suppress(RuntimeError):  # the loop has ended: nobody wants to know
             self._loop.call_soon_threadsafe(self._changed)
-        except RuntimeError:
-            pass  # the loop has ended: nobody wants to know
 
 
 def _directories(paths: Iterable[Path]) -> dict[Path, None]:

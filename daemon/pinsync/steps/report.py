@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pinsync.clock import rfc3339
-from pinsync.planning.plan import State
+from pinsync.planning.plan import Action, State
 
 from .observe import Sources, Trouble
 from .plan import RemotePlan
@@ -86,8 +87,10 @@ def sync_json(report: PassReport) -> dict[str, object]:
     }
 
 
-def plan_json(report: PassReport) -> dict[str, object]:
-    """The object that `plan --json` prints."""
+def plan_json(
+    report: PassReport, *, gather: Callable[[Iterator[dict[str, object]]], object] = list
+) -> dict[str, object]:
+    """The object that `plan --json` prints. `gather` is what becomes of the actions of one remote, here a list."""
     return {
         "format": 1,
         "remotes": [
@@ -95,20 +98,22 @@ def plan_json(report: PassReport) -> dict[str, object]:
                 "name": plan.view.settings.name,
                 "complete": plan.view.listed == "complete",
                 "reason": plan.view.reason or plan.view.trouble,
-                "actions": [
-                    {
-                        "kind": action.kind.value,
-                        "cid": action.cid,
-                        "name": action.body.name if action.body else None,
-                        "state": action.state.value,
-                        "reason": action.reason,
-                        "until": rfc3339(action.until),
-                        "requestid": action.requestid,
-                    }
-                    for action in plan.actions()
-                ],
+                "actions": gather(map(action_json, plan.actions())),
             }
             for plan in report.remotes
         ],
         "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
+    }
+
+
+def action_json(action: Action) -> dict[str, object]:
+    """One action as `plan --json` has it."""
+    return {
+        "kind": action.kind.value,
+        "cid": action.cid,
+        "name": action.body.name if action.body else None,
+        "state": action.state.value,
+        "reason": action.reason,
+        "until": rfc3339(action.until),
+        "requestid": action.requestid,
     }

@@ -1,0 +1,169 @@
+"""The control socket's HTTP: requests in, JSON out. What is done is the desk's.
+
+    GET  /v1/status[?remote=][&cid=]            the object of `status --json`
+    GET  /v1/plan[?remote=]                     of `plan --json`; its exit code in `Pinsync-Exit-Code`
+    GET  /v1/held[?remote=]                     what waits for a person
+    GET  /v1/ls?remote=                         lines of JSON: {"reading"}, then {"pin"}…, each as in `ls --json`
+    POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
+    POST /v1/approve  {remote?, cids, now?, by?}   empty `cids`: everything that is held
+    POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
+
+Errors are `{"error": {"exit_code", "message"}}`. Whoever may open the socket may do all of this.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from pinsync.errors import PinsyncError, UsageError
+
+from .desk import Desk
+from .listen import PEER
+from .wishes import Listener
+
+MOST_BODY = 16 << 20  # bytes
+EXIT_CODE = "Pinsync-Exit-Code"
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(desk: Desk, log: logging.Logger) -> Starlette:
+    """The routes above, over a desk."""
+
+    async def status(request: Request) -> Response:
+        asked = _query(request, "remote", "cid")
+        return JSONResponse(desk.status(asked.get("remote"), asked.get("cid")))
+
+    async def plan(request: Request) -> Response:
+        report, code = await desk.plan(_query(request, "remote").get("remote"))
+        return JSONResponse(report, headers={EXIT_CODE: str(code)})
+
+    async def held(request: Request) -> Response:
+        return JSONResponse(desk.held(_query(request, "remote").get("remote")))
+
+    async def ls(request: Request) -> Response:
+        remote = _query(request, "remote").get("remote")
+        if remote is None:
+            raise UsageError('ls needs "remote"')
+        return StreamingResponse(await desk.ls(remote), media_type="application/x-ndjson")
+
+    async def sync(request: Request) -> Response:
+        body = await _body(request, ("remote", "dry_run"))
+        listener = desk.sync(_text(body, "remote"), _flag(body, "dry_run"))
+        return StreamingResponse(_lines(listener), media_type="application/x-ndjson")
+
+    async def approve(request: Request) -> Response:
+        body = await _body(request, ("remote", "cids", "now", "by"))
+        who = _peer(request) or _text(body, "by") or "somebody"
+        return JSONResponse(desk.approve(_text(body, "remote"), _cids(body), _flag(body, "now"), who))
+
+    async def adopt(request: Request) -> Response:
+        body = await _body(request, ("remote", "cids", "by"))
+        remote = _text(body, "remote")
+        if remote is None:
+            raise UsageError('adopt needs "remote"')
+        who = _peer(request) or _text(body, "by") or "somebody"
+        return JSONResponse(await desk.adopt(remote, _cids(body), who))
+
+    def answered(handler: _Handler) -> _Handler:
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except PinsyncError as error:
+                return _error(error.exit_code, str(error))
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except Exception as error:  # a person waits for an answer, and the daemon goes on
+                log.error("a request over the control socket ended by a bug", exc_info=error)
+                return _error(1, f"this is a bug in pinsync, please report it: {error!r}")
+
+        return answer
+
+    app = Starlette(
+        routes=[
+            *(Route(f"/v1/{each.__name__}", answered(each), methods=["GET"]) for each in (status, plan, held, ls)),
+            *(Route(f"/v1/{each.__name__}", answered(each), methods=["POST"]) for each in (sync, approve, adopt)),
+        ],
+        exception_handlers={HTTPException: _not_ours},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _lines(listener: Listener) -> AsyncIterator[bytes]:
+    async for line in listener.lines():
+        yield json.dumps(line).encode() + b"\n"
+
+
+async def _not_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = f"this pinsync does not know {request.method} {request.url.path}; daemon and command may differ in version"
+    return _error(1, said, error.status_code)
+
+
+def _error(exit_code: int, message: str, status: int | None = None) -> Response:
+    body = {"error": {"exit_code": exit_code, "message": message}}
+    return JSONResponse(body, status or {2: 400, 6: 409}.get(exit_code, 500))
+
+
+def _peer(request: Request) -> str | None:
+    found = request.scope.get("state", {}).get(PEER)
+    return found if isinstance(found, str) else None
+
+
+def _query(request: Request, *known: str) -> dict[str, str]:
+    _refuse_unknown(request.query_params.keys(), known)
+    return {name: value for name, value in request.query_params.items() if value}
+
+
+async def _body(request: Request, known: Collection[str]) -> dict[str, Any]:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_BODY:
+            raise UsageError(f"the request has more than {MOST_BODY >> 20} MiB; name fewer CIDs at once")
+    try:
+        body = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise UsageError("the request is not JSON") from None
+    if not isinstance(body, dict):
+        raise UsageError("the request must be a JSON object")
+    _refuse_unknown(body.keys(), known)
+    return body
+
+
+def _refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
+    """What is not understood might have been a restriction."""
+    if unknown := sorted(set(given) - set(known)):
+        raise UsageError(f"unknown: {', '.join(unknown)[:200]}; known: {', '.join(known)}")
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise UsageError(f'"{name}" must be text')
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if isinstance(value, bool):
+        return value
+    raise UsageError(f'"{name}" must be true or false')
+
+
+def _cids(body: dict[str, Any]) -> list[str]:
+    """Required: everything is meant only where that was said by an empty list."""
+    value = body.get("cids")
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return value
+    raise UsageError('"cids" must be a list of CIDs; an empty one means all')

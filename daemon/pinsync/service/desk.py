@@ -1,0 +1,180 @@
+"""What the daemon does for those who ask it over the control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any
+
+from pinsync import __version__
+from pinsync.cid import Cid, CidError, parse_cid
+from pinsync.clock import rfc3339
+from pinsync.errors import PinsyncError, UsageError
+from pinsync.house import State, reading, run_plan
+from pinsync.inventory import rows, take
+from pinsync.people import adopt, approve, held
+from pinsync.settings.model import RemoteSettings
+from pinsync.spool import Spool
+from pinsync.status import cid_status, status
+from pinsync.steps.plan import mirror_ids
+from pinsync.steps.report import PassReport, plan_json, sync_json
+
+from .answers import adopted_json, approved_json, held_json
+from .inforce import Configuration
+from .runner import Runner, observed, reading_progress
+from .wishes import Listener
+
+_CHUNK = 500  # pins of a list that are sent before anything else may happen
+
+
+class Desk:
+    """One method for each request. Every method may raise `PinsyncError`; `UsageError` for a request that is wrong."""
+
+    def __init__(self, configuration: Configuration, state: State, runner: Runner, log: logging.Logger) -> None:
+        self._configuration, self._state, self._runner, self._log = configuration, state, runner, log
+        self._clock = configuration.house.clock
+        self._since = self._clock.now()
+        self._dry: set[asyncio.Task[None]] = set()
+
+    def about(self) -> dict[str, Any]:
+        """`daemon` in the status."""
+        running = self._runner.running
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "since": rfc3339(self._since),
+            "pass": running.as_json() if running else None,
+            "config_error": self._configuration.error or None,
+            "restart_needed": self._configuration.restart_needed or None,
+        }
+
+    def status(self, remote: str | None, cid: str | None) -> dict[str, Any]:
+        """The object that `status --json` prints."""
+        self._check(remote)
+        ledger, settings = self._state.ledger, self._configuration.settings
+        if cid is not None:
+            return cid_status(ledger, settings, _cid(cid), remote)
+        return status(ledger, settings, self._clock.now(), self.about(), remote)
+
+    def sync(self, remote: str | None, dry_run: bool) -> Listener:
+        """Want a pass; what is under way now does not count. `dry_run` plans alone, at once."""
+        self._check(remote)
+        listener = Listener()
+        if not dry_run:
+            self._runner.ask("sync", remote, listener)
+            if self._runner.running is not None:
+                listener.progress({"step": "wait", "what": "waiting for the pass under way", "count": 0, "of": None})
+            return listener
+        task = asyncio.create_task(self._dry_run(remote, listener))
+        self._dry.add(task)
+        task.add_done_callback(self._dry.discard)
+        return listener
+
+    async def plan(self, remote: str | None) -> tuple[dict[str, Any], int]:
+        """The object that `plan --json` prints, and its exit code."""
+        self._check(remote)
+        return await self._planned(remote, plan_json, lambda what, count, of: None)
+
+    async def ls(self, remote: str) -> AsyncIterator[bytes]:
+        """All pins of a remote, read now: lines of JSON, `{"reading"}` first, then a `{"pin"}` each."""
+        settings = self._check(remote)
+        assert settings is not None
+        house = self._configuration.house
+        stack = ExitStack()
+        try:
+            ledger = stack.enter_context(reading(house.settings))
+            spool = stack.enter_context(Spool())
+            async with house.remote(settings, self._state.ledger.remote(remote)) as client:
+                found = await take(client, ledger, spool)
+        except BaseException:
+            stack.close()
+            raise
+        pins = rows(spool, ledger, remote, mirror_ids(self._state.mirror_id, ledger))
+        head = {"complete": found.complete, "reason": found.reason, "count": found.count}
+
+        async def lines() -> AsyncIterator[bytes]:
+            with stack:
+                yield json.dumps({"reading": head}).encode() + b"\n"
+                while batch := list(islice(pins, _CHUNK)):
+                    yield b"".join(json.dumps({"pin": pin}).encode() + b"\n" for pin in batch)
+
+        return lines()
+
+    def held(self, remote: str | None) -> dict[str, Any]:
+        """What the last pass held."""
+        self._check(remote)
+        return held_json(held(self._state.ledger, remote))
+
+    def approve(self, remote: str | None, cids: Sequence[str], now: bool, by: str) -> dict[str, Any]:
+        """Release what is held: all of it for no CIDs. The next pass acts on it."""
+        self._check(remote)
+        named = [_cid(text) for text in cids]
+        released = approve(self._state.ledger, remote, named, now_too=now, at=self._clock.now(), by=by)
+        self._log.info("%s approved %d held actions and %d doubts", by, len(released.pins), len(released.doubts))
+        return approved_json(released)
+
+    async def adopt(self, remote: str, cids: Sequence[str], by: str) -> dict[str, Any]:
+        """Make pins at the remote ours: the wanted ones, or those that are named."""
+        settings = self._check(remote)
+        assert settings is not None
+        named = [_cid(text) for text in cids]
+        ledger = self._state.ledger
+        async with self._configuration.house.remote(settings, ledger.remote(remote)) as client:
+            adopted = await adopt(ledger, client, mirror_ids(self._state.mirror_id, ledger), named, self._clock)
+        self._log.info("%s had %d pins of remote %s adopted", by, len(adopted.pins), remote)
+        return adopted_json(remote, adopted)
+
+    async def close(self) -> None:
+        """Give up what only this desk does."""
+        for task in self._dry:
+            task.cancel()
+        if self._dry:
+            await asyncio.wait(self._dry, timeout=1.0)
+
+    async def _dry_run(self, remote: str | None, listener: Listener) -> None:
+        def progress(what: str, count: int, of: int | None) -> None:
+            listener.progress(reading_progress(what, count, of))
+
+        try:
+            listener.result(*await self._planned(remote, sync_json, progress))
+        except PinsyncError as error:
+            listener.error(error.exit_code, str(error))
+        except asyncio.CancelledError:
+            listener.error(1, "the daemon is ending")
+            raise
+        except Exception as error:  # a reader that waits must hear of it
+            self._log.error("a dry pass ended by a bug", exc_info=error)
+            listener.error(1, f"this is a bug in pinsync, please report it: {error!r}")
+
+    async def _planned(
+        self,
+        remote: str | None,
+        render: Callable[[PassReport], dict[str, Any]],
+        progress: Callable[[str, int, int | None], None],
+    ) -> tuple[dict[str, Any], int]:
+        """A pass that changes nothing, beside whatever goes on: its own scratch space, and the ledger read-only."""
+        house = self._configuration.house
+        rendered: list[dict[str, Any]] = []
+        with reading(house.settings) as ledger:
+            world = observed(house.world(self._state.mirror_id, progress), self._log)
+            report = await run_plan(world, ledger, only=remote, use=lambda report: rendered.append(render(report)))
+        return rendered[0], report.exit_code()
+
+    def _check(self, remote: str | None) -> RemoteSettings | None:
+        known = {one.name: one for one in self._configuration.settings.remotes}
+        if remote is None or remote in known:
+            return known.get(remote or "")
+        raise UsageError(f"no remote is called {remote!r}; the configuration in force has {', '.join(known)}")
+
+
+def _cid(text: str) -> Cid:
+    try:
+        return parse_cid(text)
+    except CidError as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,302 @@
+"""The one loop that makes passes: never two at once, and another one right after when something changed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pinsync.clock import rfc3339
+from pinsync.errors import PinsyncError, StateError
+from pinsync.house import State, mirror_id, run_pass
+from pinsync.ledger.ledger import RemoteRecord
+from pinsync.planning import plan as planning
+from pinsync.remote.calls import RequestRecord
+from pinsync.remote.client import RemoteClient
+from pinsync.settings.model import RemoteSettings
+from pinsync.steps.report import PassReport, sync_json
+from pinsync.world import World
+
+from .between import FollowUps
+from .inforce import Configuration
+from .notify import Notifier
+from .ticker import Ticker
+from .wishes import Listener, Wish, Wishes
+
+FIRST_PAUSE = 5.0  # seconds until a failed pass is tried again; doubles up to `schedule.every`
+GRACE = 3.0  # seconds that a pass under way gets when the daemon is to end
+SUCCESSOR_PAUSE = 10.0  # seconds at least between a pass and the next one that finishes an update
+STATE_PAUSE = 30.0  # seconds between two looks at pins on their way while the ledger fails
+_MOST_LINES = 20  # of troubles logged for one pass
+_VERDICTS = {0: "in sync", 1: "failing", 2: "the manifest cannot be read", 3: "converging", 4: "held for a person"}
+
+
+@dataclass(slots=True)
+class Running:
+    """The pass that is under way."""
+
+    trigger: str
+    only: str | None
+    since: float
+    progress: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `status`."""
+        return {
+            "trigger": self.trigger,
+            "remote": self.only,
+            "since": rfc3339(self.since),
+            "progress": list(self.progress.values()),
+        }
+
+
+class Runner:
+    """Passes and follow-ups, one at a time. `begun` is called when a pass begins."""
+
+    def __init__(
+        self, configuration: Configuration, state: State, stop: asyncio.Event, notifier: Notifier,
+        log: logging.Logger, begun: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.wishes = Wishes()
+        self.running: Running | None = None
+        self.next_at: float | None = None
+        self._configuration, self._state, self._stop = configuration, state, stop
+        self._notifier, self._log, self._begun = notifier, log, begun
+        self._clock = configuration.house.clock
+        self._follows = FollowUps(state.ledger, self._clock, log)
+        self._wake = asyncio.Event()
+        self._ticker = Ticker(lambda: self.ask("schedule"))
+        self._next_monotonic = float("inf")
+        self._next_trigger = "schedule"
+        self._ended = 0.0
+        self._failures = 0
+        self._troubles: dict[tuple[str, str], None] = {}
+
+    def ask(self, trigger: str, only: str | None = None, listener: Listener | None = None) -> None:
+        """Want a pass: it begins as soon as the one under way is over."""
+        self.wishes.add(trigger, only, listener)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Something is to be looked at: the wish to stop, a pin that is due."""
+        self._wake.set()
+
+    def look_at_clock(self) -> None:
+        """Catch what a ticker misses: a machine that slept, a clock that was set."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        if self.next_at is not None and (now >= self.next_at or monotonic >= self._next_monotonic):
+            trigger = self._next_trigger
+            self._expect(None)
+            self.ask(trigger)
+        elif self.running is None and self._follow_due():
+            self.wake()
+
+    async def work(self) -> None:
+        """Make passes until `stop` is set."""
+        self.ask("start")
+        try:
+            while not self._stop.is_set():
+                self._wake.clear()
+                if (wish := self.wishes.take()) is not None:
+                    await self._pass(wish)
+                elif self._follow_due():
+                    await self._follow()
+                else:
+                    await self._wake.wait()
+        finally:
+            self._ticker.close()
+            while (wish := self.wishes.take()) is not None:
+                for listener in wish.listeners:
+                    listener.error(1, "the daemon is ending, so this pass was not begun")
+
+    # -- a pass -----------------------------------------------------------------------------------------------------
+
+    async def _pass(self, wish: Wish) -> None:
+        clock = self._clock
+        self.running = Running(wish.trigger, wish.only, clock.now())
+        self._log.debug("pass (%s) begins", wish.trigger)
+        self._notifier.tell(STATUS=f"mirroring ({wish.trigger})")
+        if wish.only is None:
+            self._expect(None)
+        task = asyncio.create_task(self._run(wish))
+        stopped = asyncio.create_task(self._stop.wait())
+        self._begun()
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=GRACE)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=1.0)
+        finally:
+            stopped.cancel()
+            task.cancel()
+            self.running = None
+            self._ended = clock.now()
+        self._conclude(wish, task)
+
+    async def _run(self, wish: Wish) -> PassReport:
+        house, state, running = self._configuration.house, self._state, self.running
+        assert running is not None
+        state.mirror_id = mirror_id(house.settings, state.ledger)
+
+        def told(key: str, what: dict[str, Any]) -> None:
+            running.progress[key] = what
+            for listener in wish.listeners:
+                listener.progress(what)
+
+        world = house.world(
+            state.mirror_id,
+            lambda what, count, of: told(what, reading_progress(what, count, of)),
+            lambda remote, done, of: told(
+                f"remote {remote}", {"step": "apply", "what": f"mirroring to {remote}", "count": done, "of": of}
+            ),
+        )
+        return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
+
+    def _conclude(self, wish: Wish, task: asyncio.Task[PassReport]) -> None:
+        """Tell what came of a pass, and plan the next."""
+        if not task.done() or task.cancelled():
+            message = "the daemon ended in the middle of this pass; the next pass goes on from there"
+            self._log.info("%s", message)
+            for listener in wish.listeners:
+                listener.error(1, message)
+            return
+        error = task.exception()
+        if error is None:
+            report = task.result()
+            for listener in wish.listeners:
+                listener.result(sync_json(report), report.exit_code())
+            troubles = [(trouble.where, trouble.message) for trouble in report.troubles]
+            failed, said = report.failed, f"{_VERDICTS[report.exit_code()]}: {_counts(report)}, {report.seconds:.1f} s"
+        else:
+            known = isinstance(error, PinsyncError)
+            message = str(error) if known else f"this is a bug in pinsync, please report it: {error!r}"
+            for listener in wish.listeners:
+                listener.error(error.exit_code if isinstance(error, PinsyncError) else 1, message)
+            troubles, failed, said = [("pass", message)], True, "failing: it could not be finished"
+            if not known:
+                self._log.error("a pass ended by a bug", exc_info=error)
+        if wish.only is None:
+            self._tell_troubles(troubles)
+            self._failures = self._failures + 1 if failed else 0
+            self._plan_next()
+        if not self._stop.is_set():
+            upcoming = f"next at {_local(self.next_at)}" if self.next_at else "another one follows"
+            line = f"pass ({wish.trigger}{f', {wish.only} alone' if wish.only else ''}): {said}; {upcoming}"
+            self._log.info("%s", line)
+            self._notifier.tell(STATUS=line)
+
+    def _tell_troubles(self, troubles: list[tuple[str, str]]) -> None:
+        """Log what is newly wrong, and what is well again; what goes on being wrong was said."""
+        current = dict.fromkeys(troubles)
+        fresh = [trouble for trouble in current if trouble not in self._troubles]
+        for where, message in fresh[:_MOST_LINES]:
+            self._log.error("%s: %s", where, message)
+        if len(fresh) > _MOST_LINES:
+            self._log.error("and %d more; `pinsync status` and `pinsync check` tell them", len(fresh) - _MOST_LINES)
+        still = {where for where, _ in current}
+        for where in dict.fromkeys(where for where, _ in self._troubles):
+            if where not in still:
+                self._log.info("%s: well again", where)
+        self._troubles = current
+
+    # -- when the next one is ---------------------------------------------------------------------------------------
+
+    def _plan_next(self) -> None:
+        every = self._configuration.settings.schedule.every
+        pause = min(every, FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20)) if self._failures else every
+        self._ticker.every(pause)
+        self._expect(self._clock.now() + pause)
+
+    def _expect(self, at: float | None, trigger: str = "schedule") -> None:
+        self.next_at, self._next_trigger = at, trigger
+        self._next_monotonic = float("inf") if at is None else self._clock.monotonic() + at - self._clock.now()
+        if at is not None:
+            try:
+                self._state.ledger.set_fact("next_pass_at", str(at))
+            except StateError as error:
+                self._log.debug("%s", error)  # the pass has said so
+
+    # -- between passes ---------------------------------------------------------------------------------------------
+
+    def _follow_due(self) -> bool:
+        try:
+            at = self._follows.due_at(self._configuration.house)
+        except StateError as error:
+            self._log.debug("%s", error)
+            return False
+        return at is not None and at <= self._clock.now()
+
+    async def _follow(self) -> None:
+        interrupt = asyncio.Event()
+        task = asyncio.create_task(self._follows.round(self._configuration.house, interrupt))
+        try:
+            while not task.done():
+                woken = asyncio.create_task(self._wake.wait())
+                await asyncio.wait({task, woken}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                if self.wishes or self._stop.is_set():
+                    return
+                self._wake.clear()
+            ready = task.result()
+        except StateError as error:
+            self._log.error("%s", error)
+            self._follows.rest(STATE_PAUSE)
+            return
+        finally:
+            if not task.done():
+                interrupt.set()
+                task.cancel()
+                await asyncio.wait({task})
+        if ready:
+            soon = max(self._clock.now(), self._ended + SUCCESSOR_PAUSE)
+            if self.next_at is None or soon < self.next_at:
+                self._expect(soon, "follow-up")
+
+
+def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
+    """A line of progress for those who wait."""
+    return {"step": "read", "what": f"reading {what}", "count": count, "of": of}
+
+
+def observed(world: World, log: logging.Logger) -> World:
+    """The same world, in which every request to a remote is logged for debugging: no id, no query, no secret."""
+    make = world.make_remote
+
+    def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
+        client = make(settings, record)
+        client.observer = lambda request: _log_request(log, settings.name, request)
+        return client
+
+    if log.isEnabledFor(logging.DEBUG):
+        world.make_remote = make_remote
+    return world
+
+
+def _log_request(log: logging.Logger, remote: str, request: RequestRecord) -> None:
+    came = request.status if request.error is None else request.error
+    log.debug("%s: %s %s: %s in %.3f s", remote, request.method, request.path, came, request.seconds)
+
+
+def _counts(report: PassReport) -> str:
+    """What was done and what is left, in a few words; nothing is left out that is not zero."""
+    sums: Counter[str] = Counter()
+    for plan in report.remotes:
+        done = plan.done
+        sums += Counter(
+            added=done.added, updated=done.updated, removed=done.removed, retried=done.retried, refused=done.refused,
+            waiting=plan.count(planning.State.WAITING), held=plan.count(planning.State.HELD),
+        )  # fmt: skip
+    words = [f"{count} {what}" for what, count in sums.items() if count]
+    if report.on_their_way:
+        words.append(f"{report.on_their_way} on their way")
+    return ", ".join(words) or "nothing to do"
+
+
+def _local(at: float | None) -> str:
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S") if at else "no time"
