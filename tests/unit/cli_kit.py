@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a home with a configuration, a service, a node, and a way to run commands."""
+"""What the tests of the command line share: a home with a configuration, a service and a node, and commands to run."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def home(
     service: str = "spec",
     **knobs: object,
 ) -> Iterator[Home]:
-    """A node with `pins`, a service that behaves as `service` does, and a configuration that mirrors one to the other."""
+    """A node with `pins`, a service that behaves as `service` does, a configuration that mirrors one to the other."""
     monkeypatch.setenv("PINSYNC_TOKEN_NFT", TOKEN)
     with ExitStack() as stack:
         server = stack.enter_context(EmulatorServer(profile(service, **knobs), token=TOKEN))

@@ -28,14 +28,14 @@ TOKEN = "s3cret-t0ken-nobody-may-see"
 
 
 class VirtualClock:
-    """Time that stands still until everybody sleeps, then jumps to the first who wakes. For one event loop."""
+    """Time that stands still until everybody sleeps, then jumps to the first who wakes. For one event loop at a time."""
 
     def __init__(self, at: float = EPOCH + 86_400.0) -> None:
         self._at = at
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._number = 0
         self._quiet = 0
-        self._turning = False
+        self._turning: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
         return self._at
@@ -49,8 +49,10 @@ class VirtualClock:
         self._number += 1
         heapq.heappush(self._sleepers, (self._at + max(seconds, 0.0), self._number, future))
         self._quiet = 0
-        if not self._turning:
-            self._turning = True
+        if self._turning is not loop:
+            self._turning = loop
+            self._sleepers = [one for one in self._sleepers if one[2].get_loop() is loop]
+            heapq.heapify(self._sleepers)
             loop.call_soon(self._turn, loop)
         await future
 
@@ -62,7 +64,7 @@ class VirtualClock:
             while self._sleepers and self._sleepers[0][2].done():
                 heapq.heappop(self._sleepers)
             if not self._sleepers:
-                self._turning = False
+                self._turning = None
                 return
             wake, _, future = heapq.heappop(self._sleepers)
             self._at = max(self._at, wake)

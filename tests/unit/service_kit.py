@@ -180,11 +180,11 @@ class Rig:
 
     def start(self) -> Self:
         """Start the daemon and wait until its first pass is over."""
-        passes = self.passes()
+        told = self.log.count("INFO: pass (")
         self.begin()
         assert self._ready.wait(PATIENCE)
         assert self.raised is None, self.raised
-        until(lambda: self.passes() > passes, "the first pass")
+        self.log.wait("INFO: pass (", told + 1)
         return self
 
     def stop(self) -> float:

@@ -15,7 +15,7 @@ from pinsync.cli import passes
 from pinsync.cli.app import main
 from tests.unit.cli_kit import Ran
 
-COMMANDS = "run sync plan status approve adopt manifest ls check emulator demo".split()
+COMMANDS = ["run", "sync", "plan", "status", "approve", "adopt", "manifest", "ls", "check", "emulator", "demo"]
 HEAVY = ("httpx", "pydantic", "starlette", "uvicorn", "rich", "sqlite_utils", "asyncio", "apscheduler", "watchdog")
 
 
@@ -67,8 +67,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["plna"], ["plan", "--remot", "x"], ["plan", "extra"], ["manifest"], ["manifest", "add"], ["emulator", "--port", "x"],
-     ["--config"], ["approve", "--now=x"]],
+    [["plna"], ["plan", "--remot", "x"], ["plan", "extra"], ["manifest"], ["manifest", "add"],
+     ["emulator", "--port", "x"], ["--config"], ["approve", "--now=x"]],
 )  # fmt: skip
 def test_a_usage_error_is_one_short_line_and_exit_2(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     ran = call(capsys, *args)

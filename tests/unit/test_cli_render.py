@@ -17,8 +17,8 @@ from tests.unit.emulator_kit import cid
 
 AT = "2026-11-23T04:42:00.000Z"
 NOW = parse_time(AT) or 0.0
-COUNTS = ("wanted", "pinned", "queued", "pinning", "failed", "refused", "missing", "foreign", "waiting_removal", "waiting",
-          "held")  # fmt: skip
+COUNTS = ("wanted", "pinned", "queued", "pinning", "failed", "refused", "missing", "foreign", "waiting_removal",
+          "waiting", "held")  # fmt: skip
 
 
 def remote(name: str = "nftstorage", **values: Any) -> dict[str, Any]:
@@ -30,8 +30,8 @@ def remote(name: str = "nftstorage", **values: Any) -> dict[str, Any]:
 
 
 def report(verdict: str, *remotes: dict[str, Any], **values: Any) -> dict[str, Any]:
-    node = {"name": "kubo", "ok": True, "pins": 1204, "peer_id": "12D3KooW" + "x" * 44, "version": "0.42.0", "read_at": AT,
-            "error": None}  # fmt: skip
+    node = {"name": "kubo", "ok": True, "pins": 1204, "peer_id": "12D3KooW" + "x" * 44, "version": "0.42.0",
+            "read_at": AT, "error": None}  # fmt: skip
     return {
         "format": 1, "verdict": verdict, "daemon": {"running": False},
         "sources": {"nodes": [node], "manifest": {"ok": True, "path": "/etc/pins.toml", "pins": 2, "error": None}},
@@ -89,8 +89,8 @@ def test_everything_that_needs_a_person_is_named() -> None:
     )
     found["sources"]["manifest"] |= {"ok": False, "error": "pins.toml:9: not a CID"}
     text = shown(found)
-    for what in ("the remote refused it: too large", "web-2-aaaaaa", "remote 'second' does not answer", "pins.toml:9: not a",
-                 "node 'kubo' had 4 pins and has none now", "config.toml:3: unknown key"):  # fmt: skip
+    for what in ("the remote refused it: too large", "web-2-aaaaaa", "remote 'second' does not answer",
+                 "pins.toml:9: not a", "node 'kubo' had 4 pins and has none", "config.toml:3: unknown key"):  # fmt: skip
         assert what in text.partition("Needs a person")[2]
 
 
@@ -126,8 +126,8 @@ def test_status_fits_its_terminal(width: int) -> None:
 
 
 def action(kind: str = "add", state: str = "do", n: int = 0, **values: Any) -> dict[str, Any]:
-    return {"kind": kind, "cid": cid(n), "name": f"pin {n}", "state": state, "reason": "not at the remote", "until": None,
-            "requestid": None, **values}  # fmt: skip
+    return {"kind": kind, "cid": cid(n), "name": f"pin {n}", "state": state, "reason": "not at the remote",
+            "until": None, "requestid": None, **values}  # fmt: skip
 
 
 def view(*actions: dict[str, Any], complete: bool = True, reason: str | None = None) -> PlanView:

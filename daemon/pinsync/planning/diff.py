@@ -187,13 +187,13 @@ def _add(
 ) -> tuple[Action, ...]:
     if view.mode is Mode.READ_ONLY:
         return ()
-    body = PinBody(
-        cid or want.cid,
-        want.name or None,
-        {**want.meta, MARK: view.mirror_ids[0]},
-        want.origins or view.origins,
-    )
+    body = _body(want, view, cid)
     return (Action(kind, Step.POST, want.key, body.cid, state, code, reason, until, requestid, body, lookup),)
+
+
+def _body(want: DesiredPin, view: View, cid: str | None = None) -> PinBody:
+    meta = {**want.meta, MARK: view.mirror_ids[0]}
+    return PinBody(cid or want.cid, want.name or None, meta, want.origins or view.origins)
 
 
 def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -> tuple[Entry, tuple[Action, ...]]:
@@ -232,6 +232,8 @@ def _live(
     entry = _sighted(entry, survivor, "ours", view)
     if view.mode is Mode.READ_ONLY:
         return entry, ()
+    if not accepted and view.traits.lone_delete is False and view.traits.id_is_cid is False:
+        accepted = live  # the pair of an update could not be taken apart again: what differs stays
     if not accepted:
         what = ", ".join(drift(want, survivor, view))
         where = survivor.requestid if view.traits.id_is_cid is not False else None
@@ -241,6 +243,8 @@ def _live(
         cid = survivor.cid if where is not None else None
         return entry, _add(want, view, f"{what} differs", kind=Kind.UPDATE, requestid=survivor.requestid, cid=cid)
     extra = [row for row in ours if row.requestid != survivor.requestid]
+    if view.traits.lone_delete is False:
+        extra = []  # deleting one would delete the survivor too
     if view.traits.id_is_cid is not False:
         extra = [row for row in extra if row.requestid != row.cid]  # another spelling is a record of its own: leave it
     return entry, tuple(_supersede(want, row, survivor, view) for row in extra)
@@ -258,7 +262,7 @@ def _supersede(want: DesiredPin, row: RemotePin, survivor: RemotePin, view: View
         reason += f", is {survivor.status} and must be pinned first"
     return Action(
         Kind.UPDATE, Step.DELETE, want.key, row.cid, state, code, reason,
-        requestid=row.requestid, survivor=survivor.requestid, confirm=False,
+        requestid=row.requestid, body=_body(want, view), survivor=survivor.requestid, confirm=False,
     )  # fmt: skip
 
 

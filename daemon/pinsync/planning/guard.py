@@ -90,10 +90,12 @@ def judge(
     approvals: Approvals | None = None,
     doubts: Sequence[Doubt] = (),
     closed: Closed | None = None,
+    lone_delete: bool | None = True,
 ) -> Callable[[Action], Action]:
     """The judgement over one remote's actions, as a function from an action to the action as it may be carried out.
 
-    It remembers nothing but whether the one probe of a closed remote was given out.
+    It remembers nothing but whether the one probe of a closed remote was given out, and the one deletion that shows
+    whether this service keeps the other pin of a CID (`lone_delete` None: not known yet).
     """
     given = approvals or {}
     limit = _limit(counts, safety)
@@ -129,11 +131,19 @@ def judge(
             return replace(action, state=State.HELD, code="limit", reason=f"{limit}; {_release(remote)}")
         return action
 
+    untried = lone_delete is None
+
     def judgement(action: Action) -> Action:
-        nonlocal probe
+        nonlocal probe, untried
         if action.kind is Kind.REMOVE:
             return removal(action)
-        if action.state is not State.DO or action.step is not Step.POST:
+        if action.state is not State.DO:
+            return action
+        if action.step is Step.DELETE:
+            if lone_delete is None and not untried:
+                reason = f"{action.reason}; first one such deletion shows whether this service keeps the other pin"
+                return replace(action, state=State.WAITING, code="one-first", reason=reason)
+            untried = False
             return action
         if action.kind is Kind.RETRY and mass:
             return replace(action, state=State.WAITING, code="mass-failure", reason=mass)

@@ -18,7 +18,7 @@ from pinsync.house import State, writing
 from pinsync.settings.model import Settings
 from pinsync.settings.places import socket_path
 
-from .contents import Survey, survey
+from .contents import Contents, Survey, survey
 from .control import create_app
 from .desk import Desk
 from .inforce import Configuration
@@ -63,6 +63,9 @@ class Daemon:
         self._hang_up = False
         self._begun = False
         self._survey = Survey()
+        self._remotes: list[str] = []
+        self._covered: Contents | None = None
+        self._bug = ""
         self._notifier = Notifier(env)
         self._runner: Runner | None = None
 
@@ -144,9 +147,10 @@ class Daemon:
         pause = min(POLL, limit / 4) if limit else POLL
         while True:
             await self._clock.sleep(pause)
-            watch.tend()
-            if self._survey.contents.stirred() or configuration.contents.stirred():
-                self._changed.set()
+            with self._survived():
+                watch.tend()
+                if self._survey.contents.stirred() or configuration.contents.stirred():
+                    self._changed.set()
             runner.look_at_clock()
             self._notifier.tell(WATCHDOG="1")
 
@@ -161,22 +165,26 @@ class Daemon:
             if asked:
                 monotonic = str(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
                 self._notifier.tell(RELOADING="1", MONOTONIC_USEC=monotonic)
-            watch.tend()
-            before = configuration.error
-            different = configuration.refresh(force=asked)
-            if configuration.error != before:
-                self._note_error(state, configuration)
-            reads_differently = await self._look_at_manifest(configuration, watch)
-            # Asked for in one go, so that one save of several files is one pass.
-            for trigger, wanted in (
-                ("configuration", different), ("manifest", reads_differently), ("reload", asked),
-            ):  # fmt: skip
-                if wanted:
-                    runner.ask(trigger)
-            if not different and not reads_differently:
-                self._log.debug("the watched files hold what they held")
+            with self._survived():
+                await self._look(configuration, state, watch, runner, asked)
             if asked:
                 self._notifier.tell(READY="1")
+
+    async def _look(
+        self, configuration: Configuration, state: State, watch: Watch, runner: Runner, asked: bool
+    ) -> None:
+        watch.tend()
+        before = configuration.error
+        different = configuration.refresh(force=asked)
+        if configuration.error != before:
+            self._note_error(state, configuration)
+        reads_differently = await self._look_at_manifest(configuration, watch)
+        # Asked for in one go, so that one save of several files is one pass.
+        wanted = {"configuration": different, "manifest": reads_differently, "reload": asked}
+        for trigger in (name for name, wish in wanted.items() if wish):
+            runner.ask(trigger)
+        if not any(wanted.values()):
+            self._log.debug("the watched files hold what they held")
 
     async def _until_quiet(self) -> None:
         loop = asyncio.get_running_loop()
@@ -201,10 +209,10 @@ class Daemon:
 
         self._survey = await in_thread(look)
         self._remotes = remotes
-        watch.cover([*configuration.contents.seen, *self._survey.contents.seen])
+        if self._survey is not before or self._covered is not configuration.contents:
+            self._covered = configuration.contents
+            watch.cover([*self._covered.seen, *self._survey.contents.seen])
         return not self._survey.says_the_same(before)
-
-    _remotes: list[str] = []  # noqa: RUF012 - replaced, never changed
 
     # -- small things -----------------------------------------------------------------------------------------------
 
@@ -220,6 +228,18 @@ class Daemon:
             state.ledger.set_fact("config_error", configuration.error)
         except StateError as error:
             self._log.error("%s", error)
+
+    @contextlib.contextmanager
+    def _survived(self) -> Iterator[None]:
+        """A bug in noticing changes is told, once, and does not end the mirroring on schedule."""
+        try:
+            yield
+        except Exception as error:
+            if self._bug != repr(error):
+                self._bug = repr(error)
+                self._log.error(
+                    "looking for changes failed; this is a bug in pinsync, please report it", exc_info=error
+                )
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

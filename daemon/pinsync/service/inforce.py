@@ -51,6 +51,7 @@ class Configuration:
         self.contents = Contents.of(files_of(old.settings, old.env))
         try:
             wanted = self._load()
+            self._look_at_too(wanted)
             settings = replace(wanted, state=old.settings.state)
             house = House(settings, old.env, old.clock, old.stop, limiters=old.limiters)
             warnings = house.unlock()
@@ -65,15 +66,17 @@ class Configuration:
         if self.error:
             self._log.info("the configuration is right again")
         self.error = ""
-        for path in files_of(settings, old.env):
-            if path not in self.contents.seen:
-                self.contents.seen |= Contents.of([path]).seen
-        self._warn(warnings)
         self.house = house
+        self._warn(warnings)
         different = settings != old.settings or house.tokens != old.tokens or self._secrets_differ(before)
         if different:
             self._log.info("the changed configuration is in force")
         return different
+
+    def _look_at_too(self, wanted: Settings) -> None:
+        """A token file that is named anew is waited for, should it be missing."""
+        new = [path for path in files_of(wanted, self.house.env) if path not in self.contents.seen]
+        self.contents.seen |= Contents.of(new).seen
 
     def _secrets_differ(self, before: Contents) -> bool:
         source = self.settings.source.path

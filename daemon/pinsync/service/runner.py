@@ -69,7 +69,7 @@ class Runner:
         self._clock = configuration.house.clock
         self._follows = FollowUps(state.ledger, self._clock, log)
         self._wake = asyncio.Event()
-        self._ticker = Ticker(lambda: self.ask("schedule"))
+        self._ticker = Ticker(self._tick)
         self._next_monotonic = float("inf")
         self._next_trigger = "schedule"
         self._ended = 0.0
@@ -89,11 +89,16 @@ class Runner:
         """Catch what a ticker misses: a machine that slept, a clock that was set."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         if self.next_at is not None and (now >= self.next_at or monotonic >= self._next_monotonic):
+            self._tick()
+        elif self.running is None and self._follow_due():
+            self.wake()
+
+    def _tick(self) -> None:
+        """It is time. A pass that lasts longer than the interval is not followed by another one at once."""
+        if self.next_at is not None:
             trigger = self._next_trigger
             self._expect(None)
             self.ask(trigger)
-        elif self.running is None and self._follow_due():
-            self.wake()
 
     async def work(self) -> None:
         """Make passes until `stop` is set."""

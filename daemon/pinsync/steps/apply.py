@@ -7,9 +7,10 @@ before it posts anything (facts: POST-then-save left duplicates at 8 of 19 crash
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
 
 from pinsync.clock import Clock
 from pinsync.errors import NodeError
@@ -25,6 +26,7 @@ from .observe import NodeView, RemoteView
 
 REFUSED_FIRST = 900.0  # seconds until a refused pin is tried again; doubles up to a day
 GIVE_UP_AFTER = 3  # failures of the whole remote in a row, after which this pass leaves it alone
+ALIKE = 5  # pins refused in a row for the same reason, after which it is the remote that refuses
 FLUSH_EVERY = 1.0  # seconds after which outcomes are written though a batch is not full
 
 
@@ -79,6 +81,7 @@ class Done:
     troubles: list[str] = field(default_factory=list)
     closed: str | None = None  # why the remote takes no writes, where it said so
     probed: bool = False  # a write was taken
+    lone_delete: bool | None = None  # as in Traits, where it was seen
 
     @property
     def total(self) -> int:
@@ -122,6 +125,7 @@ class Applier:
         self._posts_end: str | None = None  # why nothing more is posted in this pass
         self._deletes_end: str | None = None
         self._refusals = 0  # whole-remote failures in a row
+        self._same: tuple[object, int] = (None, 0)  # the reason of the last refusal, and how often in a row
 
     async def apply(self, actions: Iterable[Action]) -> Done:
         """Carry them out, in order, some at a time; returns what came of them. Never raises for a remote's failure.
@@ -137,9 +141,9 @@ class Applier:
                 self._flush()
                 ids = self._ledger.intend(self._run, self._remote, batch, self._clock.now())
                 for item in zip(ids, batch, strict=True):
-                    await queue.put(item)
+                    await _unless_ended(queue.put(item), workers)
                 self._progress(self.done)
-            await queue.join()
+            await _unless_ended(queue.join(), workers)
         finally:
             for worker in workers:
                 worker.cancel()
@@ -152,8 +156,8 @@ class Applier:
             return self._deletes_end is None
         if self._posts_end is None:
             return True
-        if self.done.closed is not None and action.kind is not Kind.UPDATE:
-            self._later(None, lambda now, action=action: self._refuse(action, self._posts_end or "", now))  # type: ignore[misc]
+        if self.done.closed is not None and action.kind is Kind.ADD:
+            self._later(None, lambda now: self._not_tried(action))
             self.done.refused += 1
         return False
 
@@ -190,6 +194,7 @@ class Applier:
             self._not_posted(id_, action, error)
         else:
             self._refusals = 0
+            self._same = (None, 0)
             self.done.probed = True
             self._count(action)
             self._later(
@@ -205,6 +210,7 @@ class Applier:
         if isinstance(error, PinRefused):
             self._refusals = 0
             self.done.trouble(said)
+            self._alike(error)
         else:
             self._whole_remote(error)
         self.done.refused += refused
@@ -217,6 +223,13 @@ class Applier:
                 self._unclear(action, said, maybe)
 
         self._later(Settled(id_, "unclear" if maybe else "failed", said), note)
+
+    def _alike(self, error: PinRefused) -> None:
+        """The same refusal of one pin after the other is no matter of these pins: the remote takes none."""
+        reason = (error.status, error.reason)
+        self._same = (reason, self._same[1] + 1 if self._same[0] == reason else 1)
+        if self._same[1] >= ALIKE:
+            self._posts_end = self.done.closed = f"it refuses every pin: {error}"
 
     async def _is_there(self, id_: int, action: Action) -> bool:
         """Look the CID up over all statuses; True when nothing must be posted, and it was settled."""
@@ -303,6 +316,11 @@ class Applier:
             entry = replace(entry, state=PinState.REFUSED, unclear=False)
         self._ledger.put_entry(self._remote, entry)
 
+    def _not_tried(self, action: Action) -> None:
+        """Refused with all the others: due as soon as the remote takes pins again."""
+        entry = replace(self._entry(action), state=PinState.REFUSED, error=self._posts_end, next_try=None)
+        self._ledger.put_entry(self._remote, entry)
+
     def _unclear(self, action: Action, error: str, unclear: bool = True) -> None:
         entry = replace(self._entry(action), error=error)
         self._ledger.put_entry(self._remote, replace(entry, unclear=True) if unclear else entry)
@@ -351,6 +369,30 @@ class Applier:
             else:
                 self.done.updated += 1
             self._later(Settled(id_, "done", "deleted"), lambda now: self._removed(action, now))
+            if action.survivor is not None:
+                await self._survived(action)
+
+    async def _survived(self, action: Action) -> None:
+        """See that the pin which was to stay did; where this service took it along, put it back at once."""
+        assert action.survivor is not None and action.body is not None
+        try:
+            survivor: RemotePin | None = await self._client.get(action.survivor)
+        except NotFound:
+            survivor = None
+        except RemoteError as error:
+            self.done.trouble(str(error))
+            return
+        self.done.lone_delete = survivor is not None and survivor.status.live
+        if self.done.lone_delete:
+            return
+        self.done.trouble(
+            f"remote {self._remote!r} deleted {action.survivor} along with {action.requestid}, another pin of "
+            f"{action.cid}; it is added again, and no pin is replaced there any more"
+        )
+        again = replace(action, kind=Kind.ADD, step=Step.POST, requestid=None, survivor=None, lookup=False)
+        (id_,) = self._ledger.intend(self._run, self._remote, [again], self._clock.now())
+        self._later(None, lambda now: self._ledger.gone(self._remote, action.key, action.survivor or "", now))
+        await self._post(id_, again)
 
     async def _objection(self, action: Action) -> str | None:
         """The proof that a deletion needs, taken right before it; what speaks against it, or None."""
@@ -400,6 +442,18 @@ class Applier:
                 if change is not None:
                     change(now)
             self._ledger.progress(self._run, now)
+
+
+async def _unless_ended(waiting: Coroutine[Any, Any, None], workers: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for this, or raise what ended a worker: none of them ends by itself."""
+    task = asyncio.ensure_future(waiting)
+    try:
+        await asyncio.wait({task, *workers}, return_when=asyncio.FIRST_COMPLETED)
+        for worker in workers:
+            if worker.done():
+                worker.result()
+    finally:
+        task.cancel()
 
 
 def resolve_intents(ledger: Ledger, view: RemoteView, rows: Callable[[Iterable[bytes]], Iterator[RemotePin]],

@@ -87,7 +87,10 @@ async def plan_remote(
     record = view.record
     closed = Closed(record.closed, record.probe_at or 0.0) if record.closed else None
     tally = counter.tally()
-    judgement = judge(remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=closed)
+    judgement = judge(
+        remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=closed,
+        lone_delete=view.traits.lone_delete,
+    )  # fmt: skip
     counts = spool.judge(view.index, judgement)
     if ledger is not None and not dry:
         with ledger.store.transaction():

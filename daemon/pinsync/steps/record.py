@@ -51,7 +51,7 @@ def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
     record = replace(
         before,
         endpoint=view.settings.endpoint,
-        traits=view.traits,
+        traits=replace(view.traits, lone_delete=done.lone_delete) if done.lone_delete is not None else view.traits,
         ok=failing is None,
         error=failing,
         complete=view.listed == "complete",
