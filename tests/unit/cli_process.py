@@ -21,8 +21,14 @@ PATIENCE = 30.0
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """A small environment with a home of its own."""
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm-256color",
-            "LC_ALL": "C.UTF-8", **more}  # fmt: skip
+    return {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "TERM": "xterm-256color",
+        "LC_ALL": "C.UTF-8",
+        **more,
+    }
 
 
 def piped(env: Mapping[str, str], *args: str) -> subprocess.CompletedProcess[str]:

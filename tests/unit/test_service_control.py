@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import pytest
 
-from pinsync.emulator.profiles import profile
 from pinsync.errors import PinsyncError, StateError, StateHeld, UsageError
 from pinsync.service.client import DaemonClient, DaemonError
 from pinsync.service.listen import listening, open_socket, peer_of
@@ -334,28 +333,31 @@ def test_lines_of_a_sync_can_be_read_by_any_program(rig: Rig) -> None:
     assert all(set(line) == {"progress"} for line in lines[:-1]) and len(lines) > 1
 
 
-def test_who_waits_hears_of_the_end(tmp_path: Path) -> None:
-    with Rig(tmp_path, behaviour=profile("spec")) as rig:
-        rig.pins.write_text(manifest(1))
-        rig.start()
-        hanging = rig.emulator.faults.next("hang", method="GET")
-        heard: list[str] = []
+def test_who_waits_hears_of_the_end(rig: Rig) -> None:
+    rig.start()
+    client = rig.client
+    heard: dict[str, str] = {}
 
-        def wait(remote: str | None) -> None:
+    def wait(name: str, call: Callable[[], object]) -> threading.Thread:
+        def run() -> None:
             with pytest.raises(PinsyncError) as error:
-                rig_client.sync(remote)
-            heard.append(str(error.value))
+                call()
+            heard[name] = str(error.value)
 
-        rig_client = rig.client
-        first = threading.Thread(target=wait, args=[None])
-        first.start()
-        until(lambda: hanging.hits, "the pass to hang")
-        second = threading.Thread(target=wait, args=["there"])
-        second.start()
-        until(lambda: rig.daemon and rig.daemon._runner and rig.daemon._runner.wishes)
-        assert rig.stop() < 5
-        first.join()
-        second.join()
-        assert len(heard) == 2
-        assert any("in the middle of this pass" in text for text in heard)
-        assert any("not begun" in text for text in heard)
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    hanging = rig.emulator.faults.next("hang", method="GET", times=3)
+    threads = [wait("under way", client.sync)]
+    until(lambda: hanging.hits == 1, "the pass to hang")
+    threads.append(wait("next", lambda: client.sync("there")))
+    until(lambda: rig.daemon and rig.daemon._runner and rig.daemon._runner.wishes)
+    threads += [wait("plan", client.plan), wait("dry", lambda: client.sync(None, True))]
+    until(lambda: hanging.hits == 3)
+    assert rig.stop() < 4.5
+    for thread in threads:
+        thread.join()
+    assert "in the middle of this pass" in heard["under way"]
+    assert "not begun" in heard["next"]
+    assert "nothing was done" in heard["plan"] and "nothing was done" in heard["dry"]

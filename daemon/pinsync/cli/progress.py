@@ -32,17 +32,22 @@ class Meter:
 
     def applying(self, remote: str, done: int, todo: int) -> None:
         """As `World.applying`."""
+        self.read()
         self.at(f"mirroring to {remote}", done, todo)
 
     def told(self, progress: Mapping[str, Any]) -> None:
         """A line of progress from the daemon, as `DaemonClient.sync` hands it on."""
-        match progress.get("step"):
-            case "read":
-                self.reading(progress["what"], progress["count"], progress["of"])
-            case "apply":
-                self.applying(progress["remote"], progress["done"], progress["of"])
-            case _:
-                self.at(str(progress.get("what") or "working"), 0, None)
+        of = progress.get("of")
+        if progress.get("step") == "apply":
+            self.read()
+        self.at(
+            str(progress.get("what") or "working"),
+            int(progress.get("count") or 0),
+            of if isinstance(of, int) else None,
+        )
+
+    def read(self) -> None:
+        """Reading is over."""
 
     def at(self, what: str, count: int, of: int | None) -> None:
         """So far `count` of `of`, where that is known."""
@@ -75,10 +80,9 @@ class Bars(Meter):
         if self._bars is not None:
             self._bars.stop()
 
-    def applying(self, remote: str, done: int, todo: int) -> None:
-        for what in [what for what in self._tasks if what.startswith("reading ")]:
+    def read(self) -> None:
+        for what in [what for what in self._tasks if not what.startswith("mirroring ")]:
             self._bars.remove_task(self._tasks.pop(what))
-        super().applying(remote, done, todo)
 
     def at(self, what: str, count: int, of: int | None) -> None:
         if self._bars is None:

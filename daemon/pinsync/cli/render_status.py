@@ -249,10 +249,8 @@ def _with_name(name: str, text: str) -> str:
 
 def _doing(progress: Report) -> str:
     """A step of the pass that the daemon is making."""
-    if progress.get("step") == "apply":
-        return f"mirroring to {progress['remote']}, {number(progress['done'])} of {number(progress['of'])}"
     of = f" of {number(progress['of'])}" if progress.get("of") else ""
-    return f"reading {progress.get('what', '')}, {number(progress.get('count', 0))}{of}"
+    return f"{progress.get('what') or 'working'}, {number(progress.get('count') or 0)}{of}"
 
 
 def _passes(report: Report, width: int | None, now: float) -> Iterator[Line]:

@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from pinsync import __version__
 from pinsync.cid import Cid, CidError, parse_cid
@@ -17,7 +17,9 @@ from pinsync.clock import rfc3339
 from pinsync.errors import PinsyncError, UsageError
 from pinsync.house import State, reading, run_plan
 from pinsync.inventory import rows, take
-from pinsync.people import adopt, approve, held
+from pinsync.ledger.ledger import Ledger
+from pinsync.model import Reading
+from pinsync.people import Adopted, adopt, approve, held
 from pinsync.settings.model import RemoteSettings
 from pinsync.spool import Spool
 from pinsync.status import cid_status, status
@@ -26,10 +28,13 @@ from pinsync.steps.report import PassReport, plan_json, sync_json
 
 from .answers import adopted_json, approved_json, held_json
 from .inforce import Configuration
-from .runner import Runner, observed, reading_progress
+from .runner import Runner
+from .telling import observed, reading_progress
 from .wishes import Listener
 
+T = TypeVar("T")
 _CHUNK = 500  # pins of a list that are sent before anything else may happen
+_ENDING = "the daemon is ending, so this was given up; nothing was done"
 
 
 class Desk:
@@ -39,7 +44,7 @@ class Desk:
         self._configuration, self._state, self._runner, self._log = configuration, state, runner, log
         self._clock = configuration.house.clock
         self._since = self._clock.now()
-        self._dry: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def about(self) -> dict[str, Any]:
         """`daemon` in the status."""
@@ -71,15 +76,13 @@ class Desk:
             if self._runner.running is not None:
                 listener.progress({"step": "wait", "what": "waiting for the pass under way", "count": 0, "of": None})
             return listener
-        task = asyncio.create_task(self._dry_run(remote, listener))
-        self._dry.add(task)
-        task.add_done_callback(self._dry.discard)
+        self._start(self._dry_run(remote, listener))
         return listener
 
     async def plan(self, remote: str | None) -> tuple[dict[str, Any], int]:
         """The object that `plan --json` prints, and its exit code."""
         self._check(remote)
-        return await self._planned(remote, plan_json, lambda what, count, of: None)
+        return await self._unless_ending(self._planned(remote, plan_json, lambda what, count, of: None))
 
     async def ls(self, remote: str) -> AsyncIterator[bytes]:
         """All pins of a remote, read now: lines of JSON, `{"reading"}` first, then a `{"pin"}` each."""
@@ -90,8 +93,7 @@ class Desk:
         try:
             ledger = stack.enter_context(reading(house.settings))
             spool = stack.enter_context(Spool())
-            async with house.remote(settings, self._state.ledger.remote(remote)) as client:
-                found = await take(client, ledger, spool)
+            found = await self._unless_ending(self._take(settings, ledger, spool))
         except BaseException:
             stack.close()
             raise
@@ -105,6 +107,11 @@ class Desk:
                     yield b"".join(json.dumps({"pin": pin}).encode() + b"\n" for pin in batch)
 
         return lines()
+
+    async def _take(self, remote: RemoteSettings, ledger: Ledger | None, spool: Spool) -> Reading:
+        record = self._state.ledger.remote(remote.name)
+        async with self._configuration.house.remote(remote, record) as client:
+            return await take(client, ledger, spool)
 
     def held(self, remote: str | None) -> dict[str, Any]:
         """What the last pass held."""
@@ -125,17 +132,37 @@ class Desk:
         assert settings is not None
         named = [_cid(text) for text in cids]
         ledger = self._state.ledger
-        async with self._configuration.house.remote(settings, ledger.remote(remote)) as client:
-            adopted = await adopt(ledger, client, mirror_ids(self._state.mirror_id, ledger), named, self._clock)
+
+        async def adopt_them() -> Adopted:
+            async with self._configuration.house.remote(settings, ledger.remote(remote)) as client:
+                return await adopt(ledger, client, mirror_ids(self._state.mirror_id, ledger), named, self._clock)
+
+        adopted = await self._unless_ending(adopt_them())
         self._log.info("%s had %d pins of remote %s adopted", by, len(adopted.pins), remote)
         return adopted_json(remote, adopted)
 
     async def close(self) -> None:
-        """Give up what only this desk does."""
-        for task in self._dry:
+        """The daemon ends: give up what only this desk does, and tell who waits for it."""
+        for task in self._tasks:
             task.cancel()
-        if self._dry:
-            await asyncio.wait(self._dry, timeout=1.0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _unless_ending(self, work: Coroutine[Any, Any, T]) -> T:
+        task = self._start(work)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()  # who asked has gone away
+        if task.cancelled():
+            raise PinsyncError(_ENDING)
+        return task.result()
 
     async def _dry_run(self, remote: str | None, listener: Listener) -> None:
         def progress(what: str, count: int, of: int | None) -> None:
@@ -146,7 +173,7 @@ class Desk:
         except PinsyncError as error:
             listener.error(error.exit_code, str(error))
         except asyncio.CancelledError:
-            listener.error(1, "the daemon is ending")
+            listener.error(1, _ENDING)
             raise
         except Exception as error:  # a reader that waits must hear of it
             self._log.error("a dry pass ended by a bug", exc_info=error)

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from pinsync.clock import rfc3339
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import State, mirror_id, run_pass
-from pinsync.ledger.ledger import RemoteRecord
-from pinsync.planning import plan as planning
-from pinsync.remote.calls import RequestRecord
-from pinsync.remote.client import RemoteClient
-from pinsync.settings.model import RemoteSettings
 from pinsync.steps.report import PassReport, sync_json
-from pinsync.world import World
 
 from .between import FollowUps
 from .inforce import Configuration
 from .notify import Notifier
+from .telling import counts, local, observed, reading_progress
 from .ticker import Ticker
 from .wishes import Listener, Wish, Wishes
 
@@ -177,7 +170,7 @@ class Runner:
             for listener in wish.listeners:
                 listener.result(sync_json(report), report.exit_code())
             troubles = [(trouble.where, trouble.message) for trouble in report.troubles]
-            failed, said = report.failed, f"{_VERDICTS[report.exit_code()]}: {_counts(report)}, {report.seconds:.1f} s"
+            failed, said = report.failed, f"{_VERDICTS[report.exit_code()]}: {counts(report)}, {report.seconds:.1f} s"
         else:
             known = isinstance(error, PinsyncError)
             message = str(error) if known else f"this is a bug in pinsync, please report it: {error!r}"
@@ -191,7 +184,7 @@ class Runner:
             self._failures = self._failures + 1 if failed else 0
             self._plan_next()
         if not self._stop.is_set():
-            upcoming = f"next at {_local(self.next_at)}" if self.next_at else "another one follows"
+            upcoming = f"next at {local(self.next_at)}" if self.next_at else "another one follows"
             line = f"pass ({wish.trigger}{f', {wish.only} alone' if wish.only else ''}): {said}; {upcoming}"
             self._log.info("%s", line)
             self._notifier.tell(STATUS=line)
@@ -262,46 +255,3 @@ class Runner:
             soon = max(self._clock.now(), self._ended + SUCCESSOR_PAUSE)
             if self.next_at is None or soon < self.next_at:
                 self._expect(soon, "follow-up")
-
-
-def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
-    """A line of progress for those who wait."""
-    return {"step": "read", "what": f"reading {what}", "count": count, "of": of}
-
-
-def observed(world: World, log: logging.Logger) -> World:
-    """The same world, in which every request to a remote is logged for debugging: no id, no query, no secret."""
-    make = world.make_remote
-
-    def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
-        client = make(settings, record)
-        client.observer = lambda request: _log_request(log, settings.name, request)
-        return client
-
-    if log.isEnabledFor(logging.DEBUG):
-        world.make_remote = make_remote
-    return world
-
-
-def _log_request(log: logging.Logger, remote: str, request: RequestRecord) -> None:
-    came = request.status if request.error is None else request.error
-    log.debug("%s: %s %s: %s in %.3f s", remote, request.method, request.path, came, request.seconds)
-
-
-def _counts(report: PassReport) -> str:
-    """What was done and what is left, in a few words; nothing is left out that is not zero."""
-    sums: Counter[str] = Counter()
-    for plan in report.remotes:
-        done = plan.done
-        sums += Counter(
-            added=done.added, updated=done.updated, removed=done.removed, retried=done.retried, refused=done.refused,
-            waiting=plan.count(planning.State.WAITING), held=plan.count(planning.State.HELD),
-        )  # fmt: skip
-    words = [f"{count} {what}" for what, count in sums.items() if count]
-    if report.on_their_way:
-        words.append(f"{report.on_their_way} on their way")
-    return ", ".join(words) or "nothing to do"
-
-
-def _local(at: float | None) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S") if at else "no time"

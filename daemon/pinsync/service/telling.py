@@ -1,0 +1,60 @@
+"""How a pass shows: to those who wait for it, and in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from pinsync.ledger.ledger import RemoteRecord
+from pinsync.planning.plan import State
+from pinsync.remote.calls import RequestRecord
+from pinsync.remote.client import RemoteClient
+from pinsync.settings.model import RemoteSettings
+from pinsync.steps.report import PassReport
+from pinsync.world import World
+
+
+def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
+    """A line of progress for those who wait."""
+    return {"step": "read", "what": f"reading {what}", "count": count, "of": of}
+
+
+def observed(world: World, log: logging.Logger) -> World:
+    """The same world, in which every request to a remote is logged for debugging: no id, no query, no secret."""
+    make = world.make_remote
+
+    def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
+        client = make(settings, record)
+        client.observer = lambda request: _log_request(log, settings.name, request)
+        return client
+
+    if log.isEnabledFor(logging.DEBUG):
+        world.make_remote = make_remote
+    return world
+
+
+def _log_request(log: logging.Logger, remote: str, request: RequestRecord) -> None:
+    came = request.status if request.error is None else request.error
+    log.debug("%s: %s %s: %s in %.3f s", remote, request.method, request.path, came, request.seconds)
+
+
+def counts(report: PassReport) -> str:
+    """What was done and what is left, in a few words; nothing is left out that is not zero."""
+    sums: Counter[str] = Counter()
+    for plan in report.remotes:
+        done = plan.done
+        sums += Counter(
+            added=done.added, updated=done.updated, removed=done.removed, retried=done.retried, refused=done.refused,
+            waiting=plan.count(State.WAITING), held=plan.count(State.HELD),
+        )  # fmt: skip
+    words = [f"{count} {what}" for what, count in sums.items() if count]
+    if report.on_their_way:
+        words.append(f"{report.on_their_way} on their way")
+    return ", ".join(words) or "nothing to do"
+
+
+def local(at: float | None) -> str:
+    """A time as people here write it."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S") if at else "no time"
