@@ -148,6 +148,15 @@ def test_watching_in_a_pipe_prints_a_line_for_each_change_until_interrupted(worl
     assert process.returncode == 130
 
 
+def test_watching_on_a_terminal_redraws_until_interrupted(world: World) -> None:
+    piped(world.env, *world.args("sync"))
+    code, shown = on_terminal(world.env, *world.args("status", "--watch"), enough="^C ends this")
+    assert code == 130
+    assert "In sync" in shown
+    assert "Traceback" not in shown
+    assert shown.count("\x1b[?1049h") == shown.count("\x1b[?1049l") == 1, "the screen is given back"
+
+
 def test_the_emulator_says_how_to_use_it_and_ends_on_a_signal(tmp_path: Path) -> None:
     process = start(environment(tmp_path), "emulator", "--port", "0", "--latency", "1ms", "--json")
     assert process.stdout is not None

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -41,8 +42,13 @@ def start(env: Mapping[str, str], *args: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*COMMAND, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def on_terminal(env: Mapping[str, str], *args: str, answer: str = "", columns: int = 100) -> tuple[int, str]:
-    """Run a command on a terminal; `answer` is typed when it asks. Its exit code and all that it showed."""
+def on_terminal(
+    env: Mapping[str, str], *args: str, answer: str = "", enough: str = "", columns: int = 100
+) -> tuple[int, str]:
+    """Run a command on a terminal; its exit code and all that it showed.
+
+    `answer` is typed when it asks, ^C once it has shown `enough`.
+    """
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen([*COMMAND, *args], env=env, stdin=follower, stdout=follower, stderr=follower)
@@ -56,6 +62,9 @@ def on_terminal(env: Mapping[str, str], *args: str, answer: str = "", columns: i
                 except OSError:  # the other side is closed
                     break
                 shown += data
+                if enough and enough.encode() in shown:
+                    process.send_signal(signal.SIGINT)
+                    enough = ""
                 if answer and shown.endswith(b"[y/N] "):
                     os.write(leader, f"{answer}\n".encode())
         return process.wait(PATIENCE), shown.decode()

@@ -100,6 +100,14 @@ def test_everything_that_needs_a_person_is_named() -> None:
         assert what in text.partition("Needs a person")[2]
 
 
+def test_the_pass_that_the_daemon_makes_is_shown() -> None:
+    steps = [{"step": "read", "what": "reading node kubo", "count": 4000, "of": None},
+             {"step": "apply", "what": "mirroring to nft", "count": 12, "of": 4000}]  # fmt: skip
+    under_way = {"trigger": "start", "remote": None, "since": AT, "progress": steps}
+    text = shown(report("converging", remote(), daemon={"running": True, "pid": 7, "pass": under_way}))
+    assert "a pass since 3 min ago: reading node kubo, 4,000 and mirroring to nft, 12 of 4,000" in text
+
+
 def test_when_all_is_well_nothing_needs_a_person() -> None:
     assert "Needs a person" not in shown(report("in-sync", remote(wanted=1, pinned=1)))
 

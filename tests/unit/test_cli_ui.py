@@ -89,6 +89,18 @@ def test_a_bar_shows_how_far_a_first_mirror_is(monkeypatch: pytest.MonkeyPatch) 
     assert "10 of 4,000" in terminal.getvalue()
 
 
+def test_progress_that_the_daemon_tells_is_shown_likewise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Bars(patience=0.0) as bars:
+        bars.told({"step": "wait", "what": "waiting for the pass under way", "count": 0, "of": None})
+        bars.told({"step": "apply", "what": "mirroring to nft", "count": 10, "of": 4000})
+        bars.told({"something": "that a newer daemon says"})
+    assert "waiting for the pass under way" in terminal.getvalue()
+    assert "10 of 4,000" in terminal.getvalue()
+
+
 SETTINGS = {"PINSYNC_REMOTE": '[{"name": "nftstorage"}, {"name": "pinata", "endpoint": "https://api.pinata.cloud/psa"}]',
             "HOME": "/nowhere"}  # fmt: skip
 

@@ -411,9 +411,12 @@ def _remove(
 
 
 def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
-    """What in the configuration made it unwanted, or "" where the sources themselves did."""
-    if not view.config_change:
-        return ""
-    if want is not None:
-        return view.config_change if want.excluded in (Excluded.FILTER, Excluded.ROUTING) else ""
-    return view.config_change if view.gone_sources.intersection(before.sources.split()) else ""
+    """The changed parts of the configuration that made it unwanted, or "" where the sources themselves did."""
+    about: tuple[str, ...] = ()
+    if want is None and view.gone_sources.intersection(before.sources.split()):
+        about = ("kubo ", "manifest.path")
+    elif want is not None and want.excluded is Excluded.FILTER:
+        about = ("kubo ", f"remote {view.remote}: mode")
+    elif want is not None and want.excluded is Excluded.ROUTING:
+        about = (f"remote {view.remote}: ",)
+    return ", ".join(part for part in view.config_change if part.startswith(about)) if about else ""

@@ -172,7 +172,7 @@ class View:
 
     `listed`: "complete", "incomplete" or "failed", and `listed_reason` why it is not complete.
     `sources_whole`: every source that could want something here was read whole; else `sources_reason`.
-    `config_change`: what differs in the configuration from the last pass, in words; "" for nothing.
+    `config_change`: the parts of the configuration that differ from the last pass (`Settings.fingerprint_parts`).
     `gone_sources`: names of sources that fed this remote and are not in the configuration any more.
     `first_listing`: this ledger has never seen a complete listing of this remote.
     `mirror_ids`: the current id first, then ids that this ledger used before.
@@ -188,7 +188,7 @@ class View:
     listed_reason: str | None = None
     sources_whole: bool = True
     sources_reason: str | None = None
-    config_change: str = ""
+    config_change: tuple[str, ...] = ()
     gone_sources: frozenset[str] = frozenset()
     first_listing: bool = False
     origins: tuple[str, ...] = ()

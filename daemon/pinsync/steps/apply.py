@@ -79,6 +79,7 @@ class Done:
     refused: int = 0
     unclear: int = 0
     troubles: list[str] = field(default_factory=list)
+    failing: str | None = None  # the remote itself, not a pin of it, made trouble
     closed: str | None = None  # why the remote takes no writes, where it said so
     probed: bool = False  # a write was taken
     lone_delete: bool | None = None  # as in Traits, where it was seen
@@ -276,6 +277,7 @@ class Applier:
             how = known.how if known and known.how is not How.MARK else How.CREATED
             foreign = how is How.FOREIGN
             self._ledger.own(self._remote, Owned(row.requestid, row.key, row.cid, how, row.created), now)
+        self._ledger.drop_approval(self._remote, action)
         entry = self._entry(action)
         state = STATE_OF[row.status]
         pending = state in (PinState.QUEUED, PinState.PINNING)
@@ -328,6 +330,7 @@ class Applier:
     def _whole_remote(self, error: RemoteError) -> None:
         """A failure that is not about one pin: after some in a row, this pass leaves the remote alone."""
         self.done.trouble(str(error))
+        self.done.failing = self.done.failing or str(error)
         self._refusals += 1
         if isinstance(error, RateLimited):
             self._posts_end = self._deletes_end = str(error)

@@ -72,7 +72,7 @@ class Sources:
     manifest: ManifestView = field(default_factory=ManifestView)
     node_doubts: list[Doubt] = field(default_factory=list)
     manifest_doubts: list[Doubt] = field(default_factory=list)
-    config_change: str = ""
+    config_change: tuple[str, ...] = ()
     gone: frozenset[str] = frozenset()
 
     @property
@@ -147,10 +147,10 @@ async def read_sources(
             if view.settings.mirror
         )
     )
-    sources.config_change, gone_parts = _config_change(settings, ledger)
+    sources.config_change = _config_change(settings, ledger)
     labels = {view.label for view in sources.mirrored} | ({"manifest"} if settings.manifest.path else set())
     gone = {name for name in records if name not in labels}
-    if "manifest.path" in gone_parts:
+    if "manifest.path" in sources.config_change:
         gone.add("manifest")
     sources.gone = frozenset(gone)
     approved = ledger.approved_doubts() if ledger else frozenset()
@@ -214,11 +214,10 @@ def last_good_manifest(ledger: Ledger | None) -> Manifest | None:
     return manifest_from_rows(rows) if rows else None
 
 
-def _config_change(settings: Settings, ledger: Ledger | None) -> tuple[str, frozenset[str]]:
+def _config_change(settings: Settings, ledger: Ledger | None) -> tuple[str, ...]:
     before: Mapping[str, str] = json.loads((ledger.fact("fingerprint") if ledger else None) or "{}")
     now = settings.fingerprint_parts()
-    parts = [part for part, value in before.items() if now.get(part) != value]
-    return ", ".join(parts), frozenset(parts)
+    return tuple(part for part, value in before.items() if now.get(part) != value)
 
 
 def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterable[Doubt]:

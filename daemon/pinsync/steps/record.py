@@ -47,7 +47,7 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
 
 def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
     view, done, before = plan.view, plan.done, plan.view.record
-    failing = view.trouble or (done.troubles[0] if done.troubles and not done.closed else None)
+    failing = view.trouble or (None if done.closed else done.failing)
     record = replace(
         before,
         endpoint=view.settings.endpoint,
