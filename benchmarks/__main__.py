@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
-
 from tests.real.child import ChildError
 from tests.real.kubo import KuboError
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from libipld import encode_multibase
 from tests.real import parts
 from tests.real.kubo import KuboNode
 
-from .service import MARK, TOKEN, Service
+from .service import MARK, SOURCES, TOKEN, Service
 
-_ROOT = Path(__file__).resolve().parent.parent
 _HWM = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _SAMPLE = 0.02  # seconds
 
@@ -97,7 +97,7 @@ class _Peak:
                 found = _HWM.search(self._status.read_text())
             except OSError:
                 return
-            # Between fork and exec the child still shows its parent's mark, so the last reading counts, not the largest.
+            # Before its exec a child still shows its parent's mark, so the last reading counts, not the largest.
             self._kib = int(found[1]) if found else self._kib
 
 
@@ -122,7 +122,7 @@ class Pinsync:
         self._env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(directory),
-            "PYTHONPATH": str(_ROOT / "daemon"),
+            "PYTHONPATH": str(SOURCES),
             "PYTHONUTF8": "1",
             "PINSYNC_TOKEN_BENCH": TOKEN,
         }
@@ -202,9 +202,8 @@ def kept_node_with(pins: int) -> Iterator[tuple[KuboNode, list[str]]]:
 
 def made_up_cids(count: int) -> list[str]:
     """CIDs of blocks that nobody has."""
-    from pinsync.cid import text_of
-
-    return [text_of(b"\x01\x55\x12\x20" + hashlib.sha256(f"bench-{i}".encode()).digest()) for i in range(count)]
+    keys = (b"\x01\x55\x12\x20" + hashlib.sha256(f"bench-{i}".encode()).digest() for i in range(count))
+    return [str(encode_multibase("b", key)) for key in keys]
 
 
 def say(text: str) -> None:

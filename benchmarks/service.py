@@ -7,6 +7,7 @@ standard input with a line of counts, and ends with that input: it cannot outliv
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 TOKEN = "bench-mark"
+SOURCES = Path(__file__).resolve().parent.parent / "daemon"
 MARK = "bench"  # the mirror id in the meta of the pins that are there from the beginning
 
 
@@ -46,7 +48,10 @@ class Service:
         self.url = ""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        path = os.pathsep.join((str(SOURCES), str(SOURCES.parent)))
+        self._process = subprocess.Popen(
+            self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+        )
         self.url = self._answer()["url"]
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pinsync.cli.app import main
+from pinsync.cli.main import main
 
 __all__ = ["main"]
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
-from .ledger.ledger import Ledger
+from .ledger.ledger import Ledger, RemoteRecord
 from .model import Mode
 from .planning.plan import State
+from .remote.errors import RemoteError
 from .spool import Spool
 from .steps.apply import AbsenceProof, Applier
 from .steps.follow import follow_up
-from .steps.observe import observe
-from .steps.plan import RemotePlan, plan_remote
+from .steps.observe import RemoteView, Sources, list_remote, open_remote, read_sources
+from .steps.plan import RemotePlan, plan_remote, quiet_plan, view_of
+from .steps.quiet import may_be_quiet, same_wants, unchanged
 from .steps.record import record
 from .steps.report import PassReport, troubles
 from .world import Progress, World
@@ -36,12 +41,17 @@ async def reconcile(
     run = ledger.start_run(trigger, started) if ledger and not dry else 0
     if ledger is not None and not dry:
         world = replace(world, progress=_alive(world, ledger, run))
-    sources, views = await observe(world, ledger, spool, stack, only)
-    plans = [await plan_remote(world, ledger, reader or ledger, spool, sources, view, dry) for view in views]
+    views = [
+        RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
+        for index, remote in enumerate(world.settings.remotes)
+        if only in (None, remote.name)
+    ]
+    reading = asyncio.ensure_future(read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress))
+    books = Books(ledger, reader or ledger, spool, run, dry)
+    proofs = Proofs()
+    plans = await _all(reading, *(mirror_remote(world, books, stack, reading, view, proofs) for view in views))
+    sources = reading.result()
     report = PassReport(plans, sources, bool(sources.manifest.problems), started, dry=dry)
-    if ledger is not None and not dry:
-        proof = AbsenceProof(sources.mirrored)
-        await asyncio.gather(*(apply_remote(world, ledger, run, plan, proof) for plan in plans))
     report.troubles = troubles(report)
     report.seconds = clock.monotonic() - begun
     if ledger is not None and not dry:
@@ -49,14 +59,87 @@ async def reconcile(
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where a pass reads and writes: the ledger, a second connection to stream from, and scratch space."""
+
+    ledger: Ledger | None
+    reader: Ledger | None
+    spool: Spool
+    run: int
+    dry: bool
+
+
+async def mirror_remote(
+    world: World, books: Books, stack: AsyncExitStack, reading: asyncio.Future[Sources], view: RemoteView,
+    proofs: Proofs,
+) -> RemotePlan:  # fmt: skip
+    """The pass at one remote, which waits for no other: observe, plan, guard, apply."""
+    clock, ledger = world.clock, books.ledger
+    begun = clock.monotonic()
+    await open_remote(view, world.make_remote, stack)
+    plan = await _quietly(world, books, reading, view)
+    if plan is None:
+        known = None if ledger is None else partial(ledger.wanted_cids, view.settings.name)
+        await list_remote(view, books.spool, world.progress, known)
+        sources = await reading
+        plan = await plan_remote(world, ledger, books.reader, books.spool, sources, view, books.dry)
+    if ledger is not None and not books.dry:
+        await apply_remote(world, ledger, books.run, plan, proofs.of(await reading, view.settings.nodes))
+    plan.seconds = clock.monotonic() - begun
+    return plan
+
+
+async def _quietly(world: World, books: Books, reading: asyncio.Future[Sources], view: RemoteView) -> RemotePlan | None:
+    """The plan where nothing changed at the remote or in what is wanted; None where a full listing must tell."""
+    quiet = may_be_quiet(view, books.ledger, world.clock.now(), world.settings.schedule.full_listing)
+    if quiet is None or view.client is None or books.ledger is None:
+        return None
+    try:
+        same = await unchanged(view, quiet)
+    except RemoteError:
+        return None  # the listing that follows says what is the matter
+    sources = await reading
+    if not same or not same_wants(sources, view, view_of(world, books.ledger, sources, view), books.spool, quiet):
+        return None
+    view.listed = "unchanged"
+    return quiet_plan(world, books.ledger, sources, view)
+
+
+class Proofs:
+    """The proof of absence that all remotes which take the nodes' pins share, made once the nodes are read."""
+
+    def __init__(self) -> None:
+        self._shared: AbsenceProof | None = None
+
+    def of(self, sources: Sources, takes_nodes: bool) -> AbsenceProof:
+        """The one for a remote."""
+        if not takes_nodes:
+            return AbsenceProof(())
+        self._shared = self._shared or AbsenceProof(sources.mirrored)
+        return self._shared
+
+
+async def _all(reading: asyncio.Future[Sources], *parts: Coroutine[Any, Any, RemotePlan]) -> list[RemotePlan]:
+    """Everything at once; when one thing ends in an exception, so does everything else before it is raised."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await reading
+        return await asyncio.gather(*tasks)
+    finally:
+        reading.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(reading, *tasks, return_exceptions=True)
+
+
 async def apply_remote(world: World, ledger: Ledger, run: int, plan: RemotePlan, proof: AbsenceProof) -> None:
     """Carry out what the plan of one remote has to do, then look at what is on its way."""
     view, clock = plan.view, world.clock
-    begun = clock.monotonic()
     if view.client is not None and view.listed != "failed" and plan.plan.mode is not Mode.READ_ONLY:
         todo = plan.count(State.DO)
         applier = Applier(
-            run, ledger, view, plan.plan, proof if view.settings.nodes else AbsenceProof(()), clock, world.stop,
+            run, ledger, view, plan.plan, proof, clock, world.stop,
             lambda done: world.applying(view.settings.name, done.total, todo),
         )  # fmt: skip
         if todo:
@@ -67,7 +150,6 @@ async def apply_remote(world: World, ledger: Ledger, run: int, plan: RemotePlan,
             )  # fmt: skip
             if followed.trouble:
                 plan.done.trouble(followed.trouble)
-    plan.seconds = clock.monotonic() - begun
 
 
 def _alive(world: World, ledger: Ledger, run: int) -> Progress:

@@ -86,6 +86,13 @@ class Spool:
         """How many pins of one remote were seen."""
         return int(self._db.execute(f"SELECT count(*) FROM observed_{int(remote)}").fetchone()[0])
 
+    def census(self, remote: int) -> tuple[tuple[int, ...], int]:
+        """How many pins of each status one remote has, in the order of `PinStatus`, and when the newest was made."""
+        table = f"observed_{int(remote)}"
+        counts = dict(self._db.execute(f"SELECT status, count(*) FROM {table} GROUP BY status"))
+        newest = self._db.execute(f"SELECT coalesce(max(created), 0) FROM {table}").fetchone()[0]
+        return tuple(counts.get(status.value, 0) for status in PinStatus), int(newest)
+
     def marks(self, remote: int) -> frozenset[str]:
         """The mirror ids whose marks the pins of one remote carry."""
         sql = (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pinsync.cli.app import main
+from pinsync.cli.main import main
 from pinsync.emulator.kubo import KuboStandIn
 from pinsync.emulator.profiles import profile
 from pinsync.emulator.server import EmulatorServer

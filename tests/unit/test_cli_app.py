@@ -12,7 +12,7 @@ import pytest
 
 from pinsync import __version__
 from pinsync.cli import passes
-from pinsync.cli.app import main
+from pinsync.cli.main import main
 from tests.unit.cli_kit import Ran
 
 COMMANDS = ["run", "sync", "plan", "status", "approve", "adopt", "manifest", "ls", "check", "emulator", "demo"]
@@ -28,7 +28,7 @@ def call(capsys: pytest.CaptureFixture[str], *args: str) -> Ran:
 def imported_by(*args: str) -> set[str]:
     """What a fresh process has imported after a command."""
     script = (
-        "import sys\nfrom pinsync.cli.app import main\n"
+        "import sys\nfrom pinsync.cli.main import main\n"
         f"main({list(args)!r})\nprint(*(name for name, module in sys.modules.items() if module), file=sys.stderr)"
     )
     path = os.pathsep.join(sys.path)

@@ -1,14 +1,20 @@
 """What a person meets on the command line.
 
-    app        the commands, their options and help; `main`, where every error becomes words and an exit code
+    app        the commands, their options and help
+    main       runs one; where every error becomes words and an exit code
     ui         the common options, and the two ways out: one JSON object, or lines for people
     text       times, numbers and lines for people
-    passes     sync, plan                     render_plan, render_sync
-    standing   status                         render_status
-    people     approve, adopt                 listing   ls
-    manifest   manifest add, rm               check     check
-    serving    run, emulator                  progress  what a pass is busy with
+    asking     the daemon, when it may do what this user may not
+    progress   what a pass is busy with
 
-Importing `app` imports Typer and nothing else of weight: each command imports what it needs when it runs. Rendering
+    passes     sync, plan            render_plan, render_sync
+    standing   status                render_status, render_cid
+    people     approve, adopt        render_people
+    listing    ls
+    manifest   manifest add, rm
+    check      check
+    serving    run, emulator
+
+Importing `main` imports Typer and nothing else of weight: each command imports what it needs when it runs. Rendering
 (`render_*`) is pure, from the promised JSON objects to lines, so what a daemon answers is shown as what was found here.
 """

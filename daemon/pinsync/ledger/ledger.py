@@ -58,6 +58,7 @@ class RemoteRecord:
     closed_since: float | None = None
     probe_at: float | None = None
     probes: int = 0
+    quiet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,18 +337,18 @@ class Ledger:
             name, row["endpoint"], Traits(**traits), _bool(row["ok"]), row["error"], _bool(row["complete"]),
             row["reason"], row["listed_at"], row["tried_at"], row["failures"] or 0, row["present"],
             row["foreign_pins"], tuple(json.loads(row["other_marks"])), tuple(json.loads(row["recent"])),
-            row["paused_until"], row["closed"], row["closed_since"], row["probe_at"], row["probes"],
+            row["paused_until"], row["closed"], row["closed_since"], row["probe_at"], row["probes"], row["quiet"],
         )  # fmt: skip
 
     def put_remote(self, record: RemoteRecord, now: float) -> None:
         """Write the record of a remote."""
         self.store.execute(
-            f"INSERT OR REPLACE INTO remotes VALUES ({', '.join('?' * 20)})",
+            f"INSERT OR REPLACE INTO remotes VALUES ({', '.join('?' * 21)})",
             (
                 record.name, record.endpoint, json.dumps(asdict(record.traits)), now, record.ok, record.error,
                 record.complete, record.reason, record.listed_at, record.tried_at, record.failures, record.present,
                 record.foreign, json.dumps(record.other_marks), json.dumps(record.recent), record.paused_until,
-                record.closed, record.closed_since, record.probe_at, record.probes,
+                record.closed, record.closed_since, record.probe_at, record.probes, record.quiet,
             ),
         )  # fmt: skip
 

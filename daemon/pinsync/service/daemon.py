@@ -174,6 +174,7 @@ class Daemon:
         self, configuration: Configuration, state: State, watch: Watch, runner: Runner, asked: bool
     ) -> None:
         watch.tend()
+        stirred = configuration.contents.stirred() or self._survey.contents.stirred()
         before = configuration.error
         different = configuration.refresh(force=asked)
         if configuration.error != before:
@@ -183,7 +184,7 @@ class Daemon:
         wanted = {"configuration": different, "manifest": reads_differently, "reload": asked}
         for trigger in (name for name, wish in wanted.items() if wish):
             runner.ask(trigger)
-        if not any(wanted.values()):
+        if stirred and not any(wanted.values()):  # else saying so could be the next event: the log may lie beside
             self._log.debug("the watched files hold what they held")
 
     async def _until_quiet(self) -> None:

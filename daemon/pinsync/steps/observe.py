@@ -22,7 +22,7 @@ from pinsync.sources.kubo_pins import NameFilter
 from pinsync.sources.manifest import Included, Manifest, emptied, manifest_from_rows, read_manifest
 from pinsync.sources.merge import Ignores, NodeRules, wanted_at
 from pinsync.spool import Spool
-from pinsync.world import Progress, World
+from pinsync.world import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,11 @@ class Sources:
 
 @dataclass(slots=True)
 class RemoteView:
-    """One remote as this pass found it. `listed`: "complete", "incomplete" or "failed"."""
+    """One remote as this pass found it.
+
+    `listed`: "complete", "incomplete", "failed", or "unchanged" where a probe showed that a listing would bring
+    nothing.
+    """
 
     index: int
     settings: RemoteSettings
@@ -126,6 +130,15 @@ class RemoteView:
     error: RemoteError | None = None
     trouble: str | None = None
     traits: Traits = field(default_factory=Traits)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its pins are known."""
+        return self.listed in ("complete", "unchanged")
+
+    def fail(self, error: RemoteError) -> None:
+        """It could not be listed."""
+        self.listed, self.error, self.trouble = "failed", error, str(error)
 
 
 async def read_sources(
@@ -245,15 +258,25 @@ def _manifest_doubts(view: ManifestView, record: SourceRecord | None) -> Iterabl
         yield Doubt(f"emptied:include:{name}", f"the include {name} has lost all its files")
 
 
-async def list_remote(
-    view: RemoteView, make_remote: Callable[[RemoteSettings, RemoteRecord], RemoteClient], spool: Spool,
-    stack: AsyncExitStack, progress: Progress, wanted: Callable[[], Iterable[str]] | None,
-) -> None:  # fmt: skip
-    """List one remote into the spool; what goes wrong is noted in the view, nothing is raised for it."""
-    sink = spool.remote_sink(view.index)
+async def open_remote(
+    view: RemoteView, make_remote: Callable[[RemoteSettings, RemoteRecord], RemoteClient], stack: AsyncExitStack
+) -> None:
+    """Give the view its client."""
     view.traits = view.record.traits
     try:
         view.client = await stack.enter_async_context(make_remote(view.settings, view.record))
+    except RemoteError as error:
+        view.fail(error)
+
+
+async def list_remote(
+    view: RemoteView, spool: Spool, progress: Progress, wanted: Callable[[], Iterable[str]] | None
+) -> None:
+    """List one remote into the spool; what goes wrong is noted in the view, nothing is raised for it."""
+    sink = spool.remote_sink(view.index)
+    if view.client is None:
+        return
+    try:
         reading, view.traits = await list_all(
             view.client,
             sink,
@@ -262,7 +285,7 @@ async def list_remote(
             progress=lambda count, of: progress(f"remote {view.settings.name}", count, of),
         )
     except RemoteError as error:
-        view.listed, view.error, view.trouble = "failed", error, str(error)
+        view.fail(error)
         return
     view.listed = "complete" if reading.complete else "incomplete"
     view.reason = reading.reason
@@ -317,28 +340,3 @@ def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: 
             record = replace(record, digest=manifest.digest if manifest else None)
         found.append(record)
     return found
-
-
-async def observe(
-    world: World, ledger: Ledger | None, spool: Spool, stack: AsyncExitStack, only: str | None
-) -> tuple[Sources, list[RemoteView]]:
-    """Read both sides at once."""
-    views = [
-        RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
-        for index, remote in enumerate(world.settings.remotes)
-        if only in (None, remote.name)
-    ]
-    sources, _ = await asyncio.gather(
-        read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress),
-        asyncio.gather(
-            *(
-                list_remote(view, world.make_remote, spool, stack, world.progress, _known_cids(ledger, view))
-                for view in views
-            )
-        ),
-    )
-    return sources, views
-
-
-def _known_cids(ledger: Ledger | None, view: RemoteView) -> Callable[[], Iterator[str]] | None:
-    return None if ledger is None else lambda: ledger.wanted_cids(view.settings.name)

@@ -16,6 +16,7 @@ from pinsync.world import World
 
 from .apply import Done, resolve_intents
 from .observe import RemoteView, Sources
+from .quiet import Digest, Quiet, note_quiet, standing
 
 CHUNK = 2000  # decisions between two looks at what else there is to do
 
@@ -32,12 +33,33 @@ class RemotePlan:
     present: int = 0  # pins seen at the remote
     foreign: int = 0  # of these, not ours
     marks: frozenset[str] = frozenset()  # ids of other mirrors seen in their meta
+    quiet: Quiet | None = None  # what must stay the same for the next pass to have nothing to do
     done: Done = field(default_factory=Done)
     seconds: float = 0.0
 
     def count(self, state: State, *kinds: Kind) -> int:
         """How many actions are in this state, of these kinds or of any."""
         return sum(n for (kind, at), n in self.counts.items() if at is state and (not kinds or kind in kinds))
+
+
+def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteView) -> View:
+    """What planning for one remote rests on, besides the three streams."""
+    remote = view.settings
+    not_whole = sources.not_whole(remote)
+    return View(
+        remote.name, mirror_ids(world.mirror_id, ledger), world.clock.now(), remote.mode, remote.safety, view.traits,
+        view.listed, view.reason, not_whole is None, not_whole, sources.config_change, sources.gone,
+        first_listing=view.record.listed_at is None, origins=sources.origins(remote),
+    )  # fmt: skip
+
+
+def quiet_plan(world: World, ledger: Ledger, sources: Sources, view: RemoteView) -> RemotePlan:
+    """The plan of a pass in which nothing changed: what waited and what was held still is."""
+    name, record = view.settings.name, view.record
+    return RemotePlan(
+        view, view_of(world, ledger, sources, view), ledger.pending_counts(name), lambda: standing(ledger, name), [],
+        record.present or 0, record.foreign or 0, frozenset(record.other_marks), quiet=Quiet.read(record.quiet),
+    )  # fmt: skip
 
 
 async def plan_remote(
@@ -51,15 +73,10 @@ async def plan_remote(
 ) -> RemotePlan:
     """Plan one remote and judge the plan; what was learned goes into the ledger unless `dry`."""
     remote, now = view.settings, world.clock.now()
-    ids = mirror_ids(world.mirror_id, ledger)
+    plan = view_of(world, ledger, sources, view)
+    ids = plan.mirror_ids
     if ledger is not None and not dry and view.listed != "failed":
         resolve_intents(ledger, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
-    not_whole = sources.not_whole(remote)
-    plan = View(
-        remote.name, ids, now, remote.mode, remote.safety, view.traits, view.listed, view.reason,
-        not_whole is None, not_whole, sources.config_change, sources.gone,
-        first_listing=view.record.listed_at is None, origins=sources.origins(remote),
-    )  # fmt: skip
     doubts = sources.doubts(remote)
     approvals = ledger.approvals(remote.name) if ledger else {}
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
@@ -74,12 +91,15 @@ async def plan_remote(
                 ledger.record_decisions(remote.name, decisions, now)
         await asyncio.sleep(0)
 
+    digest = Digest(plan)
+    changed = False
     observed = spool.observed(view.index) if view.listed != "failed" else iter(())
     known = reader.known(remote.name) if reader else iter(())
-    for seen, decision in enumerate(diff(sources.wanted(remote, spool), observed, known, plan), 1):
+    for seen, decision in enumerate(diff(digest.over(sources.wanted(remote, spool)), observed, known, plan), 1):
         counter.count(decision)
         if decision.actions or decision.after is not decision.before or decision.found or decision.gone:
             decisions.append(decision)
+            changed = changed or decision.after is not decision.before or bool(decision.found or decision.gone)
         if seen % CHUNK == 0:
             await take(decisions)
             decisions = []
@@ -96,9 +116,12 @@ async def plan_remote(
         with ledger.store.transaction():
             ledger.record_pending(remote.name, spool.judged(view.index))
     present = spool.observed_count(view.index)
+    quiet = None
+    if ledger is not None and not dry and not doubts and not plan.config_change:
+        quiet = await note_quiet(view, plan, digest, spool.judged(view.index), spool, changed)
     return RemotePlan(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,
-        spool.marks(view.index) - {*ids},
+        spool.marks(view.index) - {*ids}, quiet,
     )  # fmt: skip
 
 

@@ -54,10 +54,11 @@ def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
         traits=replace(view.traits, lone_delete=done.lone_delete) if done.lone_delete is not None else view.traits,
         ok=failing is None,
         error=failing,
-        complete=view.listed == "complete",
+        complete=view.whole,
         reason=view.reason,
         tried_at=now,
         failures=before.failures + 1 if failing else 0,
+        quiet=plan.quiet.text() if plan.quiet else None,
         recent=tuple(view.client.limiter.recent()) if view.client else (),
     )
     if view.listed == "complete":

@@ -70,7 +70,7 @@ def sync_json(report: PassReport) -> dict[str, object]:
         "remotes": [
             {
                 "name": plan.view.settings.name,
-                "complete": plan.view.listed == "complete",
+                "complete": plan.view.whole,
                 "added": plan.done.added,
                 "updated": plan.done.updated,
                 "removed": plan.done.removed,
@@ -96,7 +96,7 @@ def plan_json(
         "remotes": [
             {
                 "name": plan.view.settings.name,
-                "complete": plan.view.listed == "complete",
+                "complete": plan.view.whole,
                 "reason": plan.view.reason or plan.view.trouble,
                 "actions": gather(map(action_json, plan.actions())),
             }
