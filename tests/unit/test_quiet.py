@@ -12,7 +12,7 @@ from pinsync.model import PinStatus, Safety
 from pinsync.people import approve
 from tests.mirror import Mirror, cid
 
-MANY = list(range(1200))
+MANY = list(range(300))
 
 
 @pytest.fixture(params=["spec", "cluster", "filebase", "rb"])

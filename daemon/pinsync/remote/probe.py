@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from pinsync.model import PinStatus
 from pinsync.remote.calls import ListQuery
+from pinsync.remote.parse import MS, SECOND
 from pinsync.remote.survey import Lister
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`counts` by status, in the order of `PinStatus`; `later`: how many are no older than the newest known one."""
+    """`counts` by status, in the order of `PinStatus`; `later`: how many are newer than the newest known one."""
 
     counts: tuple[int, ...]
     later: int
@@ -32,7 +33,8 @@ async def probe(client: Lister, newest: int) -> Probe | None:
         if page.count is None or page.skipped or any(pin.status is not status for pin in page.pins):
             return None
         counts.append(page.count)
-    page = await client.list_page(ListQuery(limit=1, after=newest - 1_000_000))
+    step = 999 * MS if newest % SECOND == 0 else MS  # beyond the newest, and those that share its printed time
+    page = await client.list_page(ListQuery(limit=1, after=newest + step))
     return None if page.count is None or page.skipped else Probe(tuple(counts), page.count)
 
 
