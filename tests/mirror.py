@@ -70,6 +70,7 @@ class MadeNode:
     cut: int | None = None
     cut_silently: int | None = None
     asked: list[str] = field(default_factory=list)
+    dialled: list[str] = field(default_factory=list)
     name: str = "kubo"
     address: str = "http://made.up:5001"
 
@@ -104,6 +105,10 @@ class MadeNode:
         return KuboReading(
             whole, None if whole else "the stream was cut", len(shown[:most]), 0.0, self.name, self.peer_id, "0.42.0"
         )
+
+    async def connect(self, multiaddr: str) -> None:
+        self._there()
+        self.dialled.append(multiaddr)
 
     async def is_pinned(self, text: str) -> bool:
         self._there()

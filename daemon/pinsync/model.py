@@ -196,6 +196,7 @@ class Traits:
     `meta_kept`: `meta` comes back as sent. `name_kept`: likewise the name.
     `newest_first`: True, False for oldest first, None where unknown or no order.
     `lone_delete`: deleting one of two pins of a CID leaves the other (rb-pinning-service deletes both).
+    `update_in_place`: a POST of a CID that is there changes its record, instead of making another.
     `page_cap`: the largest number of pins that it puts on a page, where less than asked for.
     """
 
@@ -205,5 +206,6 @@ class Traits:
     name_kept: bool | None = None
     newest_first: bool | None = None
     lone_delete: bool | None = None
+    update_in_place: bool | None = None
     page_cap: int | None = None
     skew: float | None = None  # seconds that the remote's clock is ahead of ours

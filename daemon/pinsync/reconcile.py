@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from .planning.plan import State
 from .remote.errors import RemoteError
 from .spool import Spool
 from .steps.apply import AbsenceProof, Applier
+from .steps.dial import Dialer
 from .steps.follow import follow_up
 from .steps.observe import RemoteView, Sources, list_remote, open_remote, read_sources
 from .steps.plan import RemotePlan, plan_remote, quiet_plan, view_of
@@ -48,8 +49,9 @@ async def reconcile(
     ]
     reading = asyncio.ensure_future(read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress))
     books = Books(ledger, reader or ledger, spool, run, dry)
-    proofs = Proofs()
-    plans = await _all(reading, *(mirror_remote(world, books, stack, reading, view, proofs) for view in views))
+    nodes = Nodes(reading)
+    stack.push_async_callback(nodes.close)
+    plans = await _all(reading, *(mirror_remote(world, books, stack, reading, view, nodes) for view in views))
     sources = reading.result()
     report = PassReport(plans, sources, bool(sources.manifest.problems), started, dry=dry)
     report.troubles = troubles(report)
@@ -72,7 +74,7 @@ class Books:
 
 async def mirror_remote(
     world: World, books: Books, stack: AsyncExitStack, reading: asyncio.Future[Sources], view: RemoteView,
-    proofs: Proofs,
+    nodes: Nodes,
 ) -> RemotePlan:  # fmt: skip
     """The pass at one remote, which waits for no other: observe, plan, guard, apply."""
     clock, ledger = world.clock, books.ledger
@@ -85,7 +87,8 @@ async def mirror_remote(
         sources = await reading
         plan = await plan_remote(world, ledger, books.reader, books.spool, sources, view, books.dry)
     if ledger is not None and not books.dry:
-        await apply_remote(world, ledger, books.run, plan, proofs.of(await reading, view.settings.nodes))
+        await reading
+        await apply_remote(world, ledger, books.run, plan, nodes)
     plan.seconds = clock.monotonic() - begun
     return plan
 
@@ -106,18 +109,30 @@ async def _quietly(world: World, books: Books, reading: asyncio.Future[Sources],
     return quiet_plan(world, books.ledger, sources, view)
 
 
-class Proofs:
-    """The proof of absence that all remotes which take the nodes' pins share, made once the nodes are read."""
+class Nodes:
+    """What all remotes of a pass share of the nodes, once these are read: the proof of absence, and the dialling."""
 
-    def __init__(self) -> None:
-        self._shared: AbsenceProof | None = None
+    def __init__(self, reading: asyncio.Future[Sources]) -> None:
+        self._reading = reading
+        self._proof: AbsenceProof | None = None
+        self._dialer: Dialer | None = None
 
-    def of(self, sources: Sources, takes_nodes: bool) -> AbsenceProof:
+    def proof(self, takes_nodes: bool) -> AbsenceProof:
         """The one for a remote."""
         if not takes_nodes:
             return AbsenceProof(())
-        self._shared = self._shared or AbsenceProof(sources.mirrored)
-        return self._shared
+        self._proof = self._proof or AbsenceProof(self._reading.result().mirrored)
+        return self._proof
+
+    def dial(self, addresses: Iterable[str]) -> None:
+        """Have the nodes connect to a service's delegates."""
+        self._dialer = self._dialer or Dialer(self._reading.result().mirrored)
+        self._dialer.dial(addresses)
+
+    async def close(self) -> None:
+        """Before the nodes' clients are closed."""
+        if self._dialer is not None:
+            await self._dialer.close()
 
 
 async def _all(reading: asyncio.Future[Sources], *parts: Coroutine[Any, Any, RemotePlan]) -> list[RemotePlan]:
@@ -133,14 +148,14 @@ async def _all(reading: asyncio.Future[Sources], *parts: Coroutine[Any, Any, Rem
         await asyncio.gather(reading, *tasks, return_exceptions=True)
 
 
-async def apply_remote(world: World, ledger: Ledger, run: int, plan: RemotePlan, proof: AbsenceProof) -> None:
+async def apply_remote(world: World, ledger: Ledger, run: int, plan: RemotePlan, nodes: Nodes) -> None:
     """Carry out what the plan of one remote has to do, then look at what is on its way."""
     view, clock = plan.view, world.clock
     if view.client is not None and view.listed != "failed" and plan.plan.mode is not Mode.READ_ONLY:
         todo = plan.count(State.DO)
         applier = Applier(
-            run, ledger, view, plan.plan, proof, clock, world.stop,
-            lambda done: world.applying(view.settings.name, done.total, todo),
+            run, ledger, view, plan.plan, nodes.proof(view.settings.nodes), clock, world.stop,
+            lambda done: world.applying(view.settings.name, done.total, todo), nodes.dial,
         )  # fmt: skip
         if todo:
             plan.done = await applier.apply(action for action in plan.actions() if action.state is State.DO)

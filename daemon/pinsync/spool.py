@@ -100,6 +100,11 @@ class Spool:
         )
         return frozenset(str(mark) for (mark,) in self._db.execute(sql) if mark is not None)
 
+    def shows_names(self, remote: int) -> bool:
+        """Whether any pin of one remote has a name other than its CID."""
+        sql = f"SELECT 1 FROM observed_{int(remote)} WHERE name IS NOT NULL AND name NOT IN ('', cid) LIMIT 1"
+        return self._db.execute(sql).fetchone() is not None
+
     # -- what is to be done -----------------------------------------------------------------------------------------
 
     def action_sink(self, remote: int) -> Callable[[Iterable[Action]], None]:

@@ -82,7 +82,7 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
         "endpoint": settings.endpoint,
         "mode": settings.mode.value,
         "ok": record.ok,
-        "error": record.closed or record.error,
+        "error": _closed(record) or record.error,
         "complete": record.complete,
         "reason": record.reason,
         "wanted": sum(counts.values()),
@@ -94,8 +94,9 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
         "present": record.present,
         "other_mirrors": list(record.other_marks),
         "listed_at": rfc3339(record.listed_at),
-        "closed_since": rfc3339(record.closed_since),
-        "next_probe_at": rfc3339(record.probe_at),
+        "closed_since": rfc3339(record.closed.since if record.closed else None),
+        "next_probe_at": rfc3339(record.closed.probe_at if record.closed else None),
+        "no_deletes_since": rfc3339(record.no_deletes.since if record.no_deletes else None),
         "reasons": [
             {"state": state.value, "kind": kind.value, "reason": reason, "count": count}
             for state, kind, reason, count in (ledger.reasons(settings.name) if ledger else ())
@@ -105,7 +106,18 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
             for name in record.traits.__slots__
             if getattr(record.traits, name) is not None
         },
+        "traits_since": {name: rfc3339(at) for name, at in record.seen},
     }
+
+
+def _closed(record: RemoteRecord) -> str | None:
+    """In one sentence what a remote that refuses does not take, and what to do."""
+    if record.closed is not None:
+        return (
+            f"takes no new pins: {record.closed.reason} It is asked again now and then; pins that are there are safe. "
+            "If it has closed for good, add another [[remote]]"
+        )
+    return f"deletes nothing: {record.no_deletes.reason}" if record.no_deletes else None
 
 
 def cid_status(ledger: Ledger | None, settings: Settings, cid: Cid, only: str | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ TOKEN = "s3cret-t0ken-nobody-may-see"
 
 
 class VirtualClock:
-    """Time that stands still until everybody sleeps, then jumps to the first who wakes. For one event loop at a time."""
+    """Time that stands still until everybody sleeps, then jumps to the first who wakes. For one loop at a time."""
 
     def __init__(self, at: float = EPOCH + 86_400.0) -> None:
         self._at = at

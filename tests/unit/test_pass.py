@@ -100,7 +100,7 @@ def test_a_rename_reaches_the_remote_without_a_moment_unpinned(mirror: Mirror) -
     def look(_: object) -> None:
         counted.append(sum(1 for pin in mirror.emulator.pins() if pin.cid == cid("a") and pin.status.live))
 
-    if mirror.emulator.behaviour.delete_takes_all:   # learned with one pin, which is put back at once
+    if mirror.emulator.behaviour.delete_takes_all:  # learned with one pin, which is put back at once
         mirror.pin("a", called="other")
         mirror.sync()
         assert "put back" not in str(mirror.sync().troubles)
@@ -530,3 +530,80 @@ def test_wanted_is_the_sum_of_its_buckets_always(tmp_path: Path) -> None:
     buckets = ("pinned", "queued", "pinning", "failed", "refused", "missing")
     assert line["wanted"] == sum(line[bucket] for bucket in buckets) == 31
     assert (line["failed"], line["refused"]) == (1, 3)
+
+
+# -- adds by the specification's intent --------------------------------------------------------------------------------
+
+
+def test_origins_are_the_nodes_public_addresses_unless_told_otherwise(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "spec")
+    mirror.node.addresses = (
+        "/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWMadeNode", "/ip4/8.8.4.4/tcp/4001/p2p/12D3KooWMadeNode",
+    )  # fmt: skip
+    mirror.pin("a")
+    mirror.sync()
+    (pin,) = mirror.emulator.pins()
+    assert pin.origins == ("/ip4/8.8.4.4/tcp/4001/p2p/12D3KooWMadeNode",), "a private address is nobody's business"
+    mirror.pin("b")
+    mirror.change(origins="none")
+    mirror.sync()
+    assert [pin.origins for pin in mirror.emulator.pins() if pin.cid == cid("b")] == [()]
+
+
+def test_the_node_dials_the_delegates_that_a_service_names(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "pinata")
+    mirror.pin("a", "b")
+    mirror.sync()
+    assert mirror.node.dialled
+    assert len(set(mirror.node.dialled)) == len(mirror.node.dialled)
+    assert all("/p2p/" in address for address in mirror.node.dialled)
+
+
+def test_what_a_service_does_is_learned_with_its_date_and_shown(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin("a", called="x")
+    mirror.sync()
+    mirror.later(5)
+    mirror.sync()
+    line = mirror.status()["remotes"][0]
+    assert line["traits"]["id_is_cid"] is True
+    assert line["traits"]["meta_kept"] is True
+    assert line["traits"]["name_kept"] is True
+    since = line["traits_since"]["id_is_cid"]
+    mirror.later(5)
+    mirror.sync()
+    assert mirror.status()["remotes"][0]["traits_since"]["id_is_cid"] == since
+    mirror.pin("a", called="y")
+    mirror.sync()
+    assert mirror.status()["remotes"][0]["traits"]["update_in_place"] is True
+
+
+def test_a_service_that_drops_meta_is_not_asked_for_it_again(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "rb")
+    mirror.manifest(f'[[pin]]\ncid = "{cid("a")}"\nmeta = {{ team = "web" }}\n')
+    mirror.sync()
+    assert mirror.status()["remotes"][0]["traits"]["meta_kept"] is False
+    before = mirror.emulator.mutations
+    mirror.manifest(f'[[pin]]\ncid = "{cid("a")}"\nmeta = {{ team = "ops" }}\n')
+    assert mirror.sync().exit_code() == 0
+    assert mirror.emulator.mutations == before
+
+
+@pytest.mark.parametrize("closed", ["maintenance", "delete-restricted"])
+def test_a_remote_that_refuses_deletions_is_not_hammered(tmp_path: Path, closed: str) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.unpin(0, 1)
+    mirror.emulator.become(closed=closed)
+    mirror.sync()
+    asked = mirror.emulator.mutations
+    report = mirror.sync()
+    assert (mirror.emulator.mutations, mirror.done(report)) == (asked, {"waiting": 2})
+    assert "deletes nothing" in mirror.status()["remotes"][0]["error"]
+    assert len(mirror.there()) == 30
+    mirror.emulator.become(closed="")
+    mirror.later(3600)
+    mirror.sync()
+    mirror.sync()
+    assert len(mirror.there()) == 28

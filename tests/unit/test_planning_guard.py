@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinsync.model import PinBody, Removals, Safety
-from pinsync.planning.guard import SHARE_FLOOR, Closed, config_code, judge, tally
-from pinsync.planning.plan import Action, Approval, Decision, Doubt, Entry, Kind, PinState, State, Step, Tally
+from pinsync.planning.guard import SHARE_FLOOR, config_code, judge, tally
+from pinsync.planning.plan import Action, Approval, Decision, Doubt, Entry, Kind, PinState, Shut, State, Step, Tally
 
 from .planning import NOW, cid, entry, key
 
@@ -156,11 +156,19 @@ def test_mass_failure_is_the_remotes_trouble() -> None:
 
 
 def test_a_closed_remote_gets_one_probe_when_it_is_time() -> None:
-    shut = Closed("takes no new pins", NOW + 60)
+    shut = Shut("takes no new pins", NOW, NOW + 60)
     assert judged(again(lookup=False), closed=shut).code == "closed"
     judgement = judge("there", Tally(), OPEN, now=NOW, closed=replace(shut, probe_at=NOW))
     states = [judgement(again(of, lookup=False)).state for of in "abc"]
     assert states == [State.DO, State.WAITING, State.WAITING]
+
+
+def test_a_remote_that_refuses_deletions_gets_one_of_them_when_it_is_time() -> None:
+    shut = Shut("maintenance", NOW, NOW + 60)
+    assert judged(removal(), no_deletes=shut).code == "closed"
+    assert judged(again(lookup=False), no_deletes=shut).state is State.DO
+    judgement = judge("there", Tally(owned_live=9), OPEN, now=NOW, no_deletes=replace(shut, probe_at=NOW))
+    assert [judgement(removal(of)).state for of in "abc"] == [State.DO, State.WAITING, State.WAITING]
 
 
 def test_the_tally_counts_what_nothing_but_the_limits_would_stop() -> None:

@@ -20,6 +20,7 @@ from pinsync.planning.plan import (
     Known,
     Owned,
     PinState,
+    Shut,
     State,
 )
 from pinsync.spool import body_text
@@ -54,11 +55,10 @@ class RemoteRecord:
     other_marks: tuple[str, ...] = ()
     recent: tuple[float, ...] = ()
     paused_until: float | None = None
-    closed: str | None = None
-    closed_since: float | None = None
-    probe_at: float | None = None
-    probes: int = 0
+    closed: Shut | None = None
+    no_deletes: Shut | None = None
     quiet: str | None = None
+    seen: tuple[tuple[str, float], ...] = ()  # since when each trait is as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,18 +337,19 @@ class Ledger:
             name, row["endpoint"], Traits(**traits), _bool(row["ok"]), row["error"], _bool(row["complete"]),
             row["reason"], row["listed_at"], row["tried_at"], row["failures"] or 0, row["present"],
             row["foreign_pins"], tuple(json.loads(row["other_marks"])), tuple(json.loads(row["recent"])),
-            row["paused_until"], row["closed"], row["closed_since"], row["probe_at"], row["probes"], row["quiet"],
+            row["paused_until"], _shut(row["closed"]), _shut(row["no_deletes"]), row["quiet"],
+            tuple(sorted(json.loads(row["seen"]).items())),
         )  # fmt: skip
 
     def put_remote(self, record: RemoteRecord, now: float) -> None:
         """Write the record of a remote."""
         self.store.execute(
-            f"INSERT OR REPLACE INTO remotes VALUES ({', '.join('?' * 21)})",
+            f"INSERT OR REPLACE INTO remotes VALUES ({', '.join('?' * 20)})",
             (
                 record.name, record.endpoint, json.dumps(asdict(record.traits)), now, record.ok, record.error,
                 record.complete, record.reason, record.listed_at, record.tried_at, record.failures, record.present,
                 record.foreign, json.dumps(record.other_marks), json.dumps(record.recent), record.paused_until,
-                record.closed, record.closed_since, record.probe_at, record.probes, record.quiet,
+                _text(record.closed), _text(record.no_deletes), record.quiet, json.dumps(dict(record.seen)),
             ),
         )  # fmt: skip
 
@@ -491,6 +492,14 @@ _PUT_OWNED = (
     "INSERT OR REPLACE INTO owned (remote, key, requestid, cid, how, created, since, gone_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+def _shut(text: str | None) -> Shut | None:
+    return Shut(**json.loads(text)) if text else None
+
+
+def _text(shut: Shut | None) -> str | None:
+    return json.dumps(asdict(shut)) if shut else None
 
 
 def _bool(value: Any) -> bool | None:

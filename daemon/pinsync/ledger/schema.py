@@ -16,7 +16,7 @@ VERSION_1 = (
         ok INTEGER, error TEXT, complete INTEGER, reason TEXT, listed_at REAL, tried_at REAL,
         failures INTEGER DEFAULT 0, present INTEGER, foreign_pins INTEGER,
         other_marks TEXT NOT NULL DEFAULT '[]', recent TEXT NOT NULL DEFAULT '[]', paused_until REAL,
-        closed TEXT, closed_since REAL, probe_at REAL, probes INTEGER NOT NULL DEFAULT 0, quiet TEXT
+        closed TEXT, no_deletes TEXT, quiet TEXT, seen TEXT NOT NULL DEFAULT '{}'
     ) WITHOUT ROWID""",
     """CREATE TABLE entries (
         remote TEXT NOT NULL, key BLOB NOT NULL, cid TEXT NOT NULL, wanted INTEGER NOT NULL, state TEXT NOT NULL,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pinsync.model import Removals, Safety
 
-from .plan import Action, Approval, Approvals, Decision, Doubt, Kind, PinState, State, Step, Tally
+from .plan import Action, Approval, Approvals, Decision, Doubt, Kind, PinState, Shut, State, Step, Tally
 
 SHARE_FLOOR = 5  # the share never holds so few removals (semantics: *Limits*), nor so few pins gone
 FAILED_FLOOR = 3  # with so few failed pins, "more than half" says nothing about the service
@@ -73,14 +73,6 @@ def tally(
     return counter.tally()
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A remote that takes no writes of a kind for now; one probe is let through when `probe_at` has come."""
-
-    reason: str
-    probe_at: float
-
-
 def judge(
     remote: str,
     counts: Tally,
@@ -89,11 +81,13 @@ def judge(
     now: float,
     approvals: Approvals | None = None,
     doubts: Sequence[Doubt] = (),
-    closed: Closed | None = None,
+    closed: Shut | None = None,
+    no_deletes: Shut | None = None,
     lone_delete: bool | None = True,
 ) -> Callable[[Action], Action]:
     """The judgement over one remote's actions, as a function from an action to the action as it may be carried out.
 
+    `closed` and `no_deletes`: the remote takes no POSTs, or no DELETEs.
     It remembers nothing but whether the one probe of a closed remote was given out, and the one deletion that shows
     whether this service keeps the other pin of a CID (`lone_delete` None: not known yet).
     """
@@ -101,7 +95,8 @@ def judge(
     limit = _limit(counts, safety)
     lost = _lost(remote, counts, safety)
     mass = _mass_failure(counts)
-    probe = closed is None or closed.probe_at <= now
+    shut = {Step.POST: closed, Step.DELETE: no_deletes}
+    probes = {step: one is not None and one.probe_at <= now for step, one in shut.items()}
 
     def removal(action: Action) -> Action:
         approval = _approval(action, given)
@@ -133,10 +128,22 @@ def judge(
 
     untried = lone_delete is None
 
+    def open_to(action: Action) -> Action:
+        """Whether the remote takes such a request; what is to be done already passed everything else."""
+        closed = shut[action.step]
+        if action.state is not State.DO or closed is None:
+            return action
+        if probes[action.step]:
+            probes[action.step] = False
+            return action
+        what = "pins" if action.step is Step.POST else "deletions"
+        reason = f"the remote takes no {what} for now: {closed.reason}"
+        return replace(action, state=State.WAITING, code="closed", reason=reason, until=closed.probe_at)
+
     def judgement(action: Action) -> Action:
-        nonlocal probe, untried
+        nonlocal untried
         if action.kind is Kind.REMOVE:
-            return removal(action)
+            return open_to(removal(action))
         if action.state is not State.DO:
             return action
         if action.step is Step.DELETE:
@@ -144,17 +151,12 @@ def judge(
                 reason = f"{action.reason}; first one such deletion shows whether this service keeps the other pin"
                 return replace(action, state=State.WAITING, code="one-first", reason=reason)
             untried = False
-            return action
+            return open_to(action)
         if action.kind is Kind.RETRY and mass:
             return replace(action, state=State.WAITING, code="mass-failure", reason=mass)
         if action.kind is Kind.ADD and action.lookup and lost and _approval(action, given) is None:
             return replace(action, state=State.HELD, code="lost", reason=lost)
-        if closed is not None:
-            if not probe:
-                reason = f"the remote takes nothing for now: {closed.reason}"
-                return replace(action, state=State.WAITING, code="closed", reason=reason, until=closed.probe_at)
-            probe = False
-        return action
+        return open_to(action)
 
     return judgement
 

@@ -167,6 +167,19 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
+class Shut:
+    """A remote that takes no writes of one kind for now. One probe is let through when `probe_at` has come.
+
+    `probes`: how many were refused; the pauses between them grow.
+    """
+
+    reason: str
+    since: float
+    probe_at: float
+    probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """All that planning for one remote rests on, besides the three streams.
 

@@ -7,6 +7,7 @@ before it posts anything (facts: POST-then-save left duplicates at 8 of 19 crash
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -15,14 +16,17 @@ from typing import Any
 from pinsync.clock import Clock
 from pinsync.errors import NodeError
 from pinsync.ledger.ledger import Ledger, Settled
-from pinsync.model import MARK, DesiredPin, PinStatus, RemotePin
+from pinsync.model import MARK, DesiredPin, PinBody, PinStatus, RemotePin
 from pinsync.planning.diff import backoff, drift, fingerprint, follow_pause, is_ours
 from pinsync.planning.plan import STATE_OF, Action, Entry, How, Kind, Owned, PinState, Step, View
+from pinsync.remote.calls import AddResult
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import BadAnswer, NotFound, OutOfService, PinRefused, RateLimited, RemoteError, Unreachable
 from pinsync.remote.listing import find
 
 from .observe import NodeView, RemoteView
+
+log = logging.getLogger(__name__)
 
 REFUSED_FIRST = 900.0  # seconds until a refused pin is tried again; doubles up to a day
 GIVE_UP_AFTER = 3  # failures of the whole remote in a row, after which this pass leaves it alone
@@ -80,9 +84,11 @@ class Done:
     unclear: int = 0
     troubles: list[str] = field(default_factory=list)
     failing: str | None = None  # the remote itself, not a pin of it, made trouble
-    closed: str | None = None  # why the remote takes no writes, where it said so
-    probed: bool = False  # a write was taken
-    lone_delete: bool | None = None  # as in Traits, where it was seen
+    closed: str | None = None  # why the remote takes no pins, where it said so
+    no_deletes: str | None = None  # likewise deletions
+    posted: bool = False  # a POST was taken
+    deleted: bool = False  # a DELETE was taken
+    learned: dict[str, bool | None] = field(default_factory=dict)  # traits, by their names
 
     @property
     def total(self) -> int:
@@ -108,6 +114,7 @@ class Applier:
         clock: Clock,
         stop: asyncio.Event,
         progress: Callable[[Done], None] = lambda done: None,
+        dial: Callable[[Iterable[str]], None] = lambda addresses: None,
     ) -> None:
         assert view.client is not None
         self.done = Done()
@@ -121,10 +128,12 @@ class Applier:
         self._clock = clock
         self._stop = stop
         self._progress = progress
+        self._dial = dial
         self._outcomes: list[tuple[Settled, Callable[[float], None] | None]] = []
         self._flushed = clock.monotonic()
         self._posts_end: str | None = None  # why nothing more is posted in this pass
         self._deletes_end: str | None = None
+        self._was_closed = view.record.closed is not None
         self._refusals = 0  # whole-remote failures in a row
         self._same: tuple[object, int] = (None, 0)  # the reason of the last refusal, and how often in a row
 
@@ -185,23 +194,49 @@ class Applier:
         try:
             if action.lookup and await self._is_there(id_, action):
                 return
-            try:
-                answer = await self._client.add(action.body)
-            except PinRefused as refusal:
-                if not (refusal.origins and action.body.origins):
-                    raise
-                answer = await self._client.add(replace(action.body, origins=()))
+            answer = await self._add(action.body)
         except RemoteError as error:
             self._not_posted(id_, action, error)
         else:
             self._refusals = 0
             self._same = (None, 0)
-            self.done.probed = True
+            self.done.posted = True
             self._count(action)
+            self._learn(action, answer.pin)
+            self._dial(answer.pin.delegates)
             self._later(
                 Settled(id_, "done", f"{answer.pin.status}", answer.pin.requestid),
                 lambda now: self._landed(action, answer.pin, now, preexisting=bool(answer.preexisting)),
             )
+
+    async def _add(self, body: PinBody) -> AddResult:
+        """POST; where the service refuses the pin for its origins or its meta, once more without them."""
+        while True:
+            try:
+                return await self._client.add(body)
+            except PinRefused as refusal:
+                mark = {name: value for name, value in body.meta.items() if name == MARK}
+                if refusal.origins and body.origins:
+                    body = replace(body, origins=())
+                elif refusal.meta and body.meta:
+                    body = replace(body, meta=mark if mark != body.meta else {})
+                else:
+                    raise
+                log.warning(
+                    "%s: added %s", refusal, "without origins" if not refusal.meta else f"with meta {body.meta}"
+                )
+
+    def _learn(self, action: Action, pin: RemotePin) -> None:
+        """What the answer to a POST shows of the service."""
+        assert action.body is not None
+        learned = self.done.learned
+        learned["id_is_cid"] = pin.requestid == pin.cid
+        if pin.mark is not None or not learned.get("meta_kept"):
+            learned["meta_kept"] = pin.mark is not None
+        if action.body.name:
+            learned["name_kept"] = pin.name == action.body.name or bool(learned.get("name_kept"))
+        if action.kind is not Kind.ADD and action.requestid is not None:
+            learned["update_in_place"] = pin.requestid == action.requestid
 
     def _not_posted(self, id_: int, action: Action, error: RemoteError) -> None:
         """A POST did not end well: which of the pin, the remote or the way there is the matter decides what follows."""
@@ -229,7 +264,7 @@ class Applier:
         """The same refusal of one pin after the other is no matter of these pins: the remote takes none."""
         reason = (error.status, error.reason)
         self._same = (reason, self._same[1] + 1 if self._same[0] == reason else 1)
-        if self._same[1] >= ALIKE:
+        if self._same[1] >= (1 if self._was_closed else ALIKE):
             self._posts_end = self.done.closed = f"it refuses every pin: {error}"
 
     async def _is_there(self, id_: int, action: Action) -> bool:
@@ -334,7 +369,7 @@ class Applier:
         self._refusals += 1
         if isinstance(error, RateLimited):
             self._posts_end = self._deletes_end = str(error)
-        elif self._refusals >= GIVE_UP_AFTER:
+        elif self._refusals >= (1 if self._was_closed else GIVE_UP_AFTER):
             self._posts_end = self._posts_end or str(error)
             if isinstance(error, OutOfService):
                 self.done.closed = str(error)
@@ -364,9 +399,10 @@ class Applier:
             self._later(Settled(id_, "unclear" if maybe else "failed", str(error)), None)
             self._whole_remote(error)
             if isinstance(error, OutOfService):
-                self._deletes_end = str(error)
+                self._deletes_end = self.done.no_deletes = str(error)
         else:
             self._refusals = 0
+            self.done.deleted = True
             if action.kind is Kind.REMOVE:
                 self.done.removed += 1
             else:
@@ -385,8 +421,9 @@ class Applier:
         except RemoteError as error:
             self.done.trouble(str(error))
             return
-        self.done.lone_delete = survivor is not None and survivor.status.live
-        if self.done.lone_delete:
+        lone = survivor is not None and survivor.status.live
+        self.done.learned["lone_delete"] = lone
+        if lone:
             return
         self.done.trouble(
             f"remote {self._remote!r} deleted {action.survivor} along with {action.requestid}, another pin of "

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from pinsync.clock import Clock
-from pinsync.errors import ManifestError, NodeError, Problem
+from pinsync.errors import ConfigError, ManifestError, NodeError, Problem
 from pinsync.ledger.ledger import Ledger, RemoteRecord, SourceRecord
 from pinsync.model import DesiredPin, ManifestPin, Traits
 from pinsync.planning.plan import Doubt
@@ -201,7 +201,7 @@ async def _read_node(
         elif not view.reading.complete:
             view.error = view.reading.reason
         view.origins = choose_origins((await view.client.identity()).addresses, view.reading.peer_id or "")
-    except NodeError as error:
+    except (NodeError, ConfigError) as error:  # of its address or its authorization, which may have gone meanwhile
         if view.reading is None:
             spool.forget_node(index)
             view.error = str(error)

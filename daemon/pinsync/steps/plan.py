@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pinsync.ledger.ledger import DAY, Ledger
 from pinsync.planning.diff import diff
-from pinsync.planning.guard import Closed, Counter, judge
+from pinsync.planning.guard import Counter, judge
 from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
 from pinsync.spool import Spool
 from pinsync.world import World
@@ -33,6 +33,7 @@ class RemotePlan:
     present: int = 0  # pins seen at the remote
     foreign: int = 0  # of these, not ours
     marks: frozenset[str] = frozenset()  # ids of other mirrors seen in their meta
+    shown: frozenset[str] = frozenset()  # names of traits that the list shows to be true
     quiet: Quiet | None = None  # what must stay the same for the next pass to have nothing to do
     done: Done = field(default_factory=Done)
     seconds: float = 0.0
@@ -105,23 +106,24 @@ async def plan_remote(
             decisions = []
     await take(decisions)
     record = view.record
-    closed = Closed(record.closed, record.probe_at or 0.0) if record.closed else None
     tally = counter.tally()
     judgement = judge(
-        remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=closed,
-        lone_delete=view.traits.lone_delete,
+        remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=record.closed,
+        no_deletes=record.no_deletes, lone_delete=view.traits.lone_delete,
     )  # fmt: skip
     counts = spool.judge(view.index, judgement)
     if ledger is not None and not dry:
         with ledger.store.transaction():
             ledger.record_pending(remote.name, spool.judged(view.index))
-    present = spool.observed_count(view.index)
+    present, marks = spool.observed_count(view.index), spool.marks(view.index)
+    shown = {"meta_kept"} if marks.intersection(ids) else set()
+    shown |= {"name_kept"} if spool.shows_names(view.index) else set()
     quiet = None
     if ledger is not None and not dry and not doubts and not plan.config_change:
         quiet = await note_quiet(view, plan, digest, spool.judged(view.index), spool, changed)
     return RemotePlan(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,
-        spool.marks(view.index) - {*ids}, quiet,
+        marks - {*ids}, frozenset(shown), quiet,
     )  # fmt: skip
 
 

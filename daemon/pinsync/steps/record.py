@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from pinsync.ledger.ledger import DAY, Ledger, RemoteRecord
-from pinsync.planning.plan import PinState
+from pinsync.model import Traits
+from pinsync.planning.plan import PinState, Shut
 from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
@@ -48,10 +49,13 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
 def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
     view, done, before = plan.view, plan.done, plan.view.record
     failing = view.trouble or (None if done.closed else done.failing)
+    learned = {**done.learned, **dict.fromkeys(plan.shown, True)}  # a POST's answer may leave out what is kept
+    traits = replace(view.traits, **{name: value for name, value in learned.items() if value is not None})
     record = replace(
         before,
         endpoint=view.settings.endpoint,
-        traits=replace(view.traits, lone_delete=done.lone_delete) if done.lone_delete is not None else view.traits,
+        traits=traits,
+        seen=_seen(before, traits, now),
         ok=failing is None,
         error=failing,
         complete=view.whole,
@@ -60,17 +64,33 @@ def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
         failures=before.failures + 1 if failing else 0,
         quiet=plan.quiet.text() if plan.quiet else None,
         recent=tuple(view.client.limiter.recent()) if view.client else (),
+        closed=_shut(before.closed, done.closed, done.posted, now),
+        no_deletes=_shut(before.no_deletes, done.no_deletes, done.deleted, now),
     )
     if view.listed == "complete":
         record = replace(
             record, listed_at=now, present=plan.present, foreign=plan.foreign, other_marks=tuple(sorted(plan.marks))
         )
-    if done.closed is not None:
-        probes = before.probes + 1 if before.closed else 0
-        pause = min(PROBE_CAP, PROBE_FIRST * 2.0 ** min(probes, 20))
-        return replace(
-            record, closed=done.closed, closed_since=before.closed_since or now, probes=probes, probe_at=now + pause
-        )
-    if before.closed and done.probed:
-        return replace(record, closed=None, closed_since=None, probe_at=None, probes=0)
     return record
+
+
+def _shut(before: Shut | None, reason: str | None, opened: bool, now: float) -> Shut | None:
+    """Whether the remote takes writes of one kind after this pass, and when it is tried again."""
+    if reason is None:
+        return None if opened else before
+    probes = before.probes + 1 if before else 0
+    pause = min(PROBE_CAP, PROBE_FIRST * 2.0 ** min(probes, 20))
+    return Shut(reason, before.since if before else now, now + pause, probes)
+
+
+def _seen(before: RemoteRecord, traits: Traits, now: float) -> tuple[tuple[str, float], ...]:
+    """Since when each trait is as it is: what was learned, and corrected, in this pass is dated now."""
+    dates = dict(before.seen)
+    for one in fields(Traits):
+        value = getattr(traits, one.name)
+        if value is None:
+            dates.pop(one.name, None)
+        elif one.name not in dates or value != getattr(before.traits, one.name):
+            dates[one.name] = now
+    dates.pop("skew", None)  # measured afresh in every pass
+    return tuple(sorted(dates.items()))
