@@ -64,7 +64,7 @@ class Spool:
     def remote_sink(self, remote: int) -> RemoteSink:
         """Where the listing of one remote puts its pages."""
         self._db.execute(f"CREATE TABLE observed_{int(remote)} (requestid TEXT PRIMARY KEY, key BLOB, cid TEXT, "
-                         "status TEXT, created INTEGER, name TEXT, meta TEXT, info TEXT) WITHOUT ROWID")  # fmt: skip
+                         "status TEXT, created INTEGER, name TEXT, meta TEXT, info TEXT)")  # fmt: skip
         return RemoteSink(self._db, f"observed_{int(remote)}")
 
     def observed(self, remote: int, order: str = "key, created, requestid") -> Iterator[RemotePin]:
@@ -151,8 +151,13 @@ class RemoteSink:
         self._db = db
         self._last: Mapping[str, str] = EMPTY
         self._last_text = "{}"
-        self._insert = f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        self._replace = f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        # Written over in place, a known row keeps its rowid: the largest one counts the ids.
+        kept = ", ".join(f"{column} = excluded.{column}" for column in _OBSERVED.split(", ")[1:])
+        self._put = (
+            f"INSERT INTO {table} ({_OBSERVED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+            f"ON CONFLICT (requestid) DO UPDATE SET {kept}"
+        )
+        self._count = f"SELECT coalesce(max(rowid), 0) FROM {table}"
 
     def add(self, pins: Sequence[RemotePin]) -> int:
         """Keep a page; a later reading of a known requestid replaces the earlier. Returns how many ids were new."""
@@ -164,14 +169,14 @@ class RemoteSink:
             )
             for pin in pins
         ]  # fmt: skip
+        before = self._rows()
         self._db.execute("BEGIN")
-        before = self._db.total_changes
-        self._db.executemany(self._insert, rows)
-        new = self._db.total_changes - before
-        if new < len(rows):
-            self._db.executemany(self._replace, rows)
+        self._db.executemany(self._put, rows)
         self._db.execute("COMMIT")
-        return new
+        return self._rows() - before
+
+    def _rows(self) -> int:
+        return int(self._db.execute(self._count).fetchone()[0])
 
     def _text(self, meta: Mapping[str, str]) -> str:
         """As JSON; the pins of one mirror mostly carry the same, which need not be written out each time."""

@@ -146,6 +146,12 @@ class KuboNode:
             self.pin(cid, name)
         return cids
 
+    def put_blocks(self, blocks: Sequence[bytes]) -> list[str]:
+        """Store raw blocks without pinning them, and answer their CIDs (CIDv1)."""
+        keys, car = _car(blocks)
+        self.rpc("dag/import", files={"path": car}, **{"pin-roots": "false"})
+        return [str(encode_multibase("b", key)) for key in keys]
+
     def add_bytes(self, data: bytes) -> str:
         """Store and pin one file; its CID (CIDv1)."""
         answer = self.rpc("add", files={"file": data}, pin="true", quieter="true", **{"cid-version": "1"})

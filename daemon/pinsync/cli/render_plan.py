@@ -64,7 +64,7 @@ class PlanView:
 
         view = plan.view
         return cls(
-            view.settings.name, view.listed == "complete", view.reason or view.trouble,
+            view.settings.name, view.whole, view.reason or view.trouble,
             lambda: map(action_json, plan.actions()),
         )  # fmt: skip
 

@@ -174,6 +174,7 @@ def _traits(report: Report) -> Iterator[Line]:
 _TRAITS = {
     "id_is_cid": "the request id is the CID", "count_is_total": "`count` is a total", "meta_kept": "keeps meta",
     "name_kept": "keeps names", "newest_first": "lists newest first", "page_cap": "most pins on a page",
+    "lone_delete": "deleting one of two pins leaves the other", "update_in_place": "a second POST changes the pin",
     "skew": "its clock is ahead by",
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pinsync.settings.model import RemoteSettings, Settings
 
 FORMAT = 1
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # made once: `json.dumps` makes one for each of a million pins
 
 
 @dataclass(slots=True)
@@ -128,9 +129,9 @@ def chunks(value: Any) -> Iterator[str]:
     elif isinstance(value, list) and any(isinstance(inner, Mapping) and _lazy(inner) for inner in value):
         yield from _array(chunks(inner) for inner in value)
     elif isinstance(value, Iterator):
-        yield from _array((json.dumps(inner, ensure_ascii=False),) for inner in value)
+        yield from _array((_encode(inner),) for inner in value)
     else:
-        yield json.dumps(value, ensure_ascii=False)
+        yield _encode(value)
 
 
 def _lazy(value: Mapping[str, Any]) -> bool:

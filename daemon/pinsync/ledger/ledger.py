@@ -152,7 +152,7 @@ class Ledger:
         )
         entry, one = next(entries, None), next(owned, None)
         while entry is not None or one is not None:
-            key = min(head.key for head in (entry, one) if head is not None)
+            key = min([head.key for head in (entry, one) if head is not None])
             here: Entry | None = None
             mine: list[Owned] = []
             if entry is not None and entry.key == key:
@@ -323,6 +323,14 @@ class Ledger:
         """When the next pin on its way is due to be looked at."""
         row = self.store.execute("SELECT min(follow_at) FROM entries WHERE follow_at IS NOT NULL").fetchone()
         return None if row is None or row[0] is None else float(row[0])
+
+    def successor_is_ready(self, remote: str) -> bool:
+        """Whether a superseded pin waits for one that is pinned, or has failed, by now."""
+        sql = (
+            "SELECT 1 FROM pending JOIN entries USING (remote, key) "
+            "WHERE remote = ? AND code = 'successor' AND entries.state IN ('pinned', 'failed') LIMIT 1"
+        )
+        return self.store.execute(sql, (remote,)).fetchone() is not None
 
     # -- remotes and sources ----------------------------------------------------------------------------------------
 
@@ -518,6 +526,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 _STATES = {state.value: state for state in PinState}
+_HOWS = {how.value: how for how in How}
 
 
 def _entry_row(remote: str, entry: Entry) -> tuple[Any, ...]:
@@ -530,7 +539,7 @@ def _entry_row(remote: str, entry: Entry) -> tuple[Any, ...]:
 
 def _owned(row: tuple[Any, ...]) -> Owned:
     requestid, key, cid, how, created, gone_at = row
-    return Owned(requestid, key, cid, How(how), created, gone_at)
+    return Owned(requestid, key, cid, _HOWS[how], created, gone_at)
 
 
 def _owned_row(remote: str, one: Owned, now: float) -> tuple[Any, ...]:

@@ -70,6 +70,41 @@ def decide(
     key: bytes, want: DesiredPin | None, rows: list[RemotePin], known: Known | None, view: View
 ) -> Decision | None:
     """The decision for one key; None when it concerns us in no way (a foreign pin that nobody wants)."""
+    if at_rest(want, rows, known, view):
+        assert known is not None
+        return Decision(key, known.entry, known.entry, ours=1)
+    return decide_at_length(key, want, rows, known, view)
+
+
+def at_rest(want: DesiredPin | None, rows: list[RemotePin], known: Known | None, view: View) -> bool:
+    """Whether a key is and was as it should be: wanted, and one pinned pin of ours, of which all is known.
+
+    In most passes that is so for nearly every key. `decide_at_length` would come to the same, in four times the time.
+    """
+    if want is None or known is None or known.entry is None or len(rows) != 1 or len(known.owned) != 1:
+        return False
+    (row,), (one,), entry = rows, known.owned, known.entry
+    return (
+        entry.requestid == row.requestid == one.requestid
+        and row.status is PinStatus.PINNED
+        and entry.state is PinState.PINNED
+        and entry.was_there == "ours"
+        and not (entry.missing or entry.unclear)
+        and entry.wanted
+        and entry.unwanted_since is None
+        and entry.cid == want.cid
+        and entry.sources == " ".join(want.sources)
+        and want.excluded is Excluded.NOT
+        and one.gone_at is None
+        and is_ours(row, {one.requestid: one}, view.mirror_ids)
+        and not drift(want, row, view)
+    )
+
+
+def decide_at_length(
+    key: bytes, want: DesiredPin | None, rows: list[RemotePin], known: Known | None, view: View
+) -> Decision | None:
+    """`decide` without the short way."""
     entry = known.entry if known else None
     owned = {one.requestid: one for one in known.owned} if known else {}
     ours = [row for row in rows if is_ours(row, owned, view.mirror_ids)]

@@ -105,7 +105,7 @@ class RemoteClient:
             limits=httpx.Limits(max_connections=limiter.concurrency, max_keepalive_connections=limiter.concurrency),
             transport=transport,
             trust_env=transport is None,  # proxies; and a given transport is the only one
-            verify=trust(name, ca_file) if ca_file else True,
+            verify=trust(name, self._base, ca_file),
         )
 
     def __repr__(self) -> str:

@@ -11,7 +11,6 @@ from pinsync.errors import PinsyncError, StateError
 from pinsync.house import House
 from pinsync.ledger.ledger import Ledger
 from pinsync.model import Mode
-from pinsync.planning.plan import PinState
 from pinsync.settings.model import RemoteSettings
 from pinsync.steps.follow import follow_up
 
@@ -86,7 +85,7 @@ class FollowUps:
             self.log.warning("remote %s could not pin %s", remote.name, said)
         if followed.changed:
             self.log.debug("remote %s: %d of %d pins moved on", remote.name, followed.changed, followed.looked)
-        return bool(followed.changed) and self._successor_is_ready(remote.name)
+        return bool(followed.changed) and self.ledger.successor_is_ready(remote.name)
 
     def _failed(self, house: House, remote: RemoteSettings, said: str) -> None:
         before = self._troubles.get(remote.name)
@@ -95,12 +94,3 @@ class FollowUps:
         self._troubles[remote.name] = _Trouble(said, times, self.clock.now() + pause)
         level = logging.DEBUG if before and before.said == said else logging.WARNING
         self.log.log(level, "pins on their way are looked at again in %.0f s: %s", pause, said)
-
-    def _successor_is_ready(self, remote: str) -> bool:
-        """Whether a superseded row waits for a pin that is pinned now, or has failed."""
-        for one in self.ledger.pending(remote):
-            if one.code == "successor":
-                entry = self.ledger.entry(remote, one.key)
-                if entry is not None and entry.state in (PinState.PINNED, PinState.FAILED):
-                    return True
-        return False

@@ -183,6 +183,8 @@ class Runner:
             self._tell_troubles(troubles)
             self._failures = self._failures + 1 if failed else 0
             self._plan_next()
+        if error is None and task.result().again:
+            self._soon()
         if not self._stop.is_set():
             upcoming = f"next at {local(self.next_at)}" if self.next_at else "another one follows"
             line = f"pass ({wish.trigger}{f', {wish.only} alone' if wish.only else ''}): {said}; {upcoming}"
@@ -222,6 +224,12 @@ class Runner:
 
     # -- between passes ---------------------------------------------------------------------------------------------
 
+    def _soon(self) -> None:
+        """Something that waited can go on: bring the next pass forward."""
+        soon = max(self._clock.now(), self._ended + SUCCESSOR_PAUSE)
+        if self.next_at is None or soon < self.next_at:
+            self._expect(soon, "follow-up")
+
     def _follow_due(self) -> bool:
         try:
             at = self._follows.due_at(self._configuration.house)
@@ -252,6 +260,4 @@ class Runner:
                 task.cancel()
                 await asyncio.wait({task})
         if ready:
-            soon = max(self._clock.now(), self._ended + SUCCESSOR_PAUSE)
-            if self.next_at is None or soon < self.next_at:
-                self._expect(soon, "follow-up")
+            self._soon()

@@ -37,6 +37,7 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
         ledger.set_fact("mirror_ids", json.dumps(mirror_ids(world.mirror_id, ledger)))
         for plan in report.remotes:
             ledger.put_remote(_remote_record(plan, now), now)
+            report.again = report.again or _can_go_on(plan, ledger)
             counts = ledger.state_counts(plan.view.settings.name)
             report.on_their_way += sum(counts[state] for state in (PinState.QUEUED, PinState.PINNING, PinState.MISSING))
             report.not_taken += counts[PinState.FAILED] + counts[PinState.REFUSED]
@@ -44,6 +45,14 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
             run, now, good=report.good, exit_code=report.exit_code(), report=json.dumps(sync_json(report))
         )
         ledger.prune(now - KEEP_HISTORY)
+
+
+def _can_go_on(plan: RemotePlan, ledger: Ledger) -> bool:
+    """Whether something that waited when this pass was planned waits no more."""
+    done, before = plan.done, plan.view.record
+    if (before.closed and done.posted) or (before.no_deletes and done.deleted) or "lone_delete" in done.learned:
+        return True
+    return ledger.successor_is_ready(plan.view.settings.name)
 
 
 def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:

@@ -24,6 +24,7 @@ class PassReport:
     dry: bool = False
     troubles: list[Trouble] = field(default_factory=list)
     on_their_way: int = 0  # wanted pins queued, pinning or missing after the pass
+    again: bool = False  # something that waited in this pass can go on: another one is worth while soon
     not_taken: int = 0  # wanted pins failed or refused after the pass
 
     @property
