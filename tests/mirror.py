@@ -23,7 +23,7 @@ from pinsync.emulator.engine import Emulator
 from pinsync.emulator.records import Seed
 from pinsync.errors import NodeError
 from pinsync.house import State, mirror_id, reading, writing
-from pinsync.ledger.ledger import RemoteRecord
+from pinsync.ledger.records import RemoteRecord
 from pinsync.model import PinStatus, Safety
 from pinsync.planning.plan import Action
 from pinsync.reconcile import reconcile

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from .clock import Clock, SystemClock
 from .errors import ConfigError, Problem, StateError
-from .ledger.ledger import Ledger, RemoteRecord
+from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
+from .ledger.records import RemoteRecord
 from .ledger.store import Store
 from .remote.client import RemoteClient
 from .remote.limits import RateLimiter

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from .cid import Cid
 from .clock import Clock
 from .errors import PinsyncError, UsageError
-from .ledger.ledger import Ledger, Pending
+from .ledger.ledger import Ledger
+from .ledger.records import Pending
 from .model import RemotePin
 from .planning.diff import is_ours
 from .planning.plan import Entry, How, Kind, Owned, PinState, State

@@ -9,18 +9,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from .ledger.ledger import Ledger, RemoteRecord
+from .ledger.ledger import Ledger
+from .ledger.records import RemoteRecord
 from .model import Mode
 from .planning.plan import State
 from .remote.errors import RemoteError
 from .spool import Spool
-from .steps.apply import AbsenceProof, Applier
+from .steps.apply import Applier
 from .steps.dial import Dialer
 from .steps.follow import follow_up
 from .steps.observe import RemoteView, Sources, list_remote, open_remote, read_sources
 from .steps.plan import RemotePlan, plan_remote, quiet_plan, view_of
 from .steps.quiet import may_be_quiet, same_wants, unchanged
 from .steps.record import record
+from .steps.removing import AbsenceProof
 from .steps.report import PassReport, troubles
 from .world import Progress, World
 
@@ -119,9 +121,10 @@ class Nodes:
 
     def proof(self, takes_nodes: bool) -> AbsenceProof:
         """The one for a remote."""
+        sources = self._reading.result()
         if not takes_nodes:
-            return AbsenceProof(())
-        self._proof = self._proof or AbsenceProof(self._reading.result().mirrored)
+            return AbsenceProof((), sources.manifest)
+        self._proof = self._proof or AbsenceProof(sources.mirrored, sources.manifest)
         return self._proof
 
     def dial(self, addresses: Iterable[str]) -> None:

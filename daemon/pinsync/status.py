@@ -7,7 +7,8 @@ from typing import Any
 
 from .cid import Cid
 from .clock import rfc3339
-from .ledger.ledger import Ledger, RemoteRecord, SourceRecord
+from .ledger.ledger import Ledger
+from .ledger.records import RemoteRecord, SourceRecord
 from .planning.plan import Kind, PinState, State
 from .settings.model import RemoteSettings, Settings
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .clock import Clock
-from .ledger.ledger import RemoteRecord
+from .ledger.records import RemoteRecord
 from .remote.client import RemoteClient
 from .settings.model import NodeSettings, RemoteSettings, Settings
 from .sources.kubo import KuboClient

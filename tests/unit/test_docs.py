@@ -30,7 +30,7 @@ from pinsync.settings import load
 from pinsync.settings.schema import TABLES
 from pinsync.settings.units import parse_duration, parse_rate
 from pinsync.sources.manifest import read_manifest
-from pinsync.steps import apply, record
+from pinsync.steps import adding, record
 from tests.unit.cli_kit import Home, home
 from tests.unit.emulator_kit import cid
 
@@ -237,7 +237,7 @@ def test_toml_is_shown() -> None:
 def test_the_fixed_numbers_are_those_of_the_code() -> None:
     told = [row[1] for row in rows(sections(ROOT / "docs/semantics.md", 2)["Fixed numbers"])]
     assert [float(value) if value.isdecimal() else parse_duration(value) for value in told] == [
-        diff.RETRY_FIRST, apply.REFUSED_FIRST, record.PROBE_FIRST, diff.RETRY_CAP, diff.FOLLOW_FIRST, diff.FOLLOW_CAP,
+        diff.RETRY_FIRST, adding.REFUSED_FIRST, record.PROBE_FIRST, diff.RETRY_CAP, diff.FOLLOW_FIRST, diff.FOLLOW_CAP,
         runner.FIRST_PAUSE, guard.SHARE_FLOOR, diff.MISSING_SIGHTINGS, record.KEEP_HISTORY,
     ]  # fmt: skip
     assert diff.RETRY_CAP == record.PROBE_CAP

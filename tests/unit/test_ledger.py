@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pinsync.errors import StateError, StateHeld
-from pinsync.ledger.ledger import Ledger, Settled
+from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.lock import StateLock, holder
+from pinsync.ledger.records import Settled
 from pinsync.ledger.schema import VERSION
 from pinsync.ledger.store import Store
 from pinsync.model import Traits

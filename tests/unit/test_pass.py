@@ -282,6 +282,28 @@ def test_an_entry_taken_out_of_the_manifest_goes(mirror: Mirror) -> None:
     assert set(mirror.there()) == {cid(n) for n in MANY[1:]}
 
 
+def test_an_entry_that_is_put_back_during_the_pass_stays(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage", safety=Safety(grace=0, max_removal_share=100))
+    entries = [f'[[pin]]\ncid = "{cid(n)}"\n' for n in MANY]
+    path = mirror.manifest("".join(entries))
+    mirror.sync()
+    path.write_text("".join(entries[10:]))
+
+    def put_back(request: object) -> None:
+        if "GET /pins/" in f"{request.method} {request.path}":  # type: ignore[attr-defined]
+            path.write_text("".join(entries))
+
+    mirror.emulator.before_request = put_back
+    report = mirror.sync()
+    assert report.exit_code() == 1
+    assert any("changed during this pass" in trouble.message for trouble in report.troubles)
+    mirror.emulator.before_request = None
+    mirror.sync()
+    assert len(mirror.there()) >= 30 - 8, "only what was being deleted at that moment can be gone"
+    mirror.sync()
+    assert len(mirror.there()) == 30
+
+
 # -- limits, modes, ownership ------------------------------------------------------------------------------------------
 
 

@@ -162,13 +162,22 @@ def test_elsewhere_an_update_adds_then_waits_then_deletes() -> None:
     old = row(called="old")
     first = only(decided(want(name="new"), [old], entry(), [own()]).actions)
     assert (first.kind, first.step) == (Kind.UPDATE, Step.POST)
-    queued = row(requestid="r2", called="new", status=PinStatus.QUEUED)
+    queued = row(requestid="r2", called="new", status=PinStatus.QUEUED, created=NOW)
     second = only(decided(want(name="new"), [old, queued], entry(), [own(), own(requestid="r2")]).actions)
     assert (second.step, second.state, second.code) == (Step.DELETE, State.WAITING, "successor")
     pinned = replace(queued, status=PinStatus.PINNED)
     third = only(decided(want(name="new"), [old, pinned], entry(), [own(), own(requestid="r2")]).actions)
     assert (third.kind, third.step, third.state) == (Kind.UPDATE, Step.DELETE, State.DO)
     assert (third.requestid, third.survivor) == ("r1", "r2")
+
+
+def test_an_update_that_does_not_come_to_its_end_is_taken_back() -> None:
+    old, new = row(called="old"), row(requestid="r2", called="new", status=PinStatus.QUEUED, created=NOW - DAY)
+    decision = decided(want(name="new"), [old, new], entry(), [own(), own(requestid="r2")])
+    action = only(decision.actions)
+    assert (action.step, action.state, action.requestid, action.survivor) == (Step.DELETE, State.DO, "r2", "r1")
+    assert decision.after is not None
+    assert decided(want(name="new"), [old], decision.after, [own()]).actions == (), "and not tried again"
 
 
 def test_a_duplicate_of_ours_goes_once_the_survivor_is_pinned() -> None:

@@ -174,7 +174,7 @@ class Behaviour:
     """POST of a CID that is there. `upsert-clearing`: name and meta that are left out are cleared. `keep`: dropped."""
     repost_requeues_failed: bool = False
     repost_stuck: bool = False
-    """The second row of a CID stays `queued` for ever (Helia)."""
+    """A further row of a CID that is pinned already stays `queued` for ever (Helia)."""
     replace_same: Literal["refuse", "unpin", "new-id", "in-place"] = "new-id"
     """Replace with the CID that the pin has already. `unpin`: answered with success, and the pin is gone (Cluster)."""
     replace_keeps_meta: bool = True

@@ -105,7 +105,7 @@ class Service:
         if grave is not None:
             row.status, row.created, row.details = grave.status, grave.created, grave.details
             row.pinning_at, row.settles_at = grave.pinning_at, grave.settles_at
-        elif not (existing and b.repost_stuck):
+        elif not (b.repost_stuck and any(self.lifecycle.status(row) is PinStatus.PINNED for row in existing)):
             row.status = self.lifecycle.queue(row)
         self._store.add(row)
         self.lifecycle.watch(row)

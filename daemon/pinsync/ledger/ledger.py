@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from pinsync.model import Traits
@@ -25,6 +25,7 @@ from pinsync.planning.plan import (
 )
 from pinsync.spool import body_text
 
+from .records import OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
 from .store import Store
 
 DAY = 86400.0
@@ -34,90 +35,6 @@ _ENTRY = (
 )
 _PUT_ENTRY = f"INSERT OR REPLACE INTO entries (remote, {_ENTRY}) VALUES ({', '.join('?' * 20)})"
 _TRAITS = {one.name for one in fields(Traits)}
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteRecord:
-    """What the ledger knows of a remote as a whole. Times in seconds since the epoch."""
-
-    name: str
-    endpoint: str | None = None
-    traits: Traits = field(default_factory=Traits)
-    ok: bool | None = None
-    error: str | None = None
-    complete: bool | None = None
-    reason: str | None = None
-    listed_at: float | None = None
-    tried_at: float | None = None
-    failures: int = 0
-    present: int | None = None
-    foreign: int | None = None
-    other_marks: tuple[str, ...] = ()
-    recent: tuple[float, ...] = ()
-    paused_until: float | None = None
-    closed: Shut | None = None
-    no_deletes: Shut | None = None
-    quiet: str | None = None
-    seen: tuple[tuple[str, float], ...] = ()  # since when each trait is as it is
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
-    """What the ledger knows of a node or of the manifest. `good_*`: by the last reading that was whole and believed."""
-
-    name: str
-    kind: str
-    ok: bool = False
-    error: str | None = None
-    pins: int | None = None
-    peer_id: str | None = None
-    version: str | None = None
-    read_at: float | None = None
-    good_at: float | None = None
-    good_pins: int | None = None
-    good_peer_id: str | None = None
-    path: str | None = None
-    digest: str | None = None
-    includes: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class OpenIntent:
-    """A request that was meant, and perhaps sent, and whose outcome nobody noted."""
-
-    id: int
-    kind: Kind
-    step: str
-    key: bytes
-    cid: str
-    requestid: str | None
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The outcome of a journalled request. `state`: done, failed, unclear or moot."""
-
-    id: int
-    state: str
-    outcome: str | None
-    requestid: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An action that waits or is held, as the last pass recorded it."""
-
-    remote: str
-    kind: Kind
-    key: bytes
-    requestid: str
-    cid: str
-    state: State
-    code: str
-    reason: str
-    until: float | None
-    step: str
 
 
 class Ledger:

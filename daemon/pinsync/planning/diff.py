@@ -19,6 +19,7 @@ RETRY_FIRST = 60.0  # seconds until a failed or refused pin is tried again; doub
 RETRY_CAP = 86400.0
 FOLLOW_FIRST = 5.0  # seconds until a pin on its way is looked at again; doubles each time
 FOLLOW_CAP = 3600.0
+UPDATE_PATIENCE = 3600.0  # seconds in which the new pin of an update must be pinned, where the old one is
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
 NAME_CUT = 64  # characters; a longer name of which only a beginning is there was cut by the service
 
@@ -263,6 +264,9 @@ def _live(
     accepted = [row for row in live if not drift(want, row, view)]
     if not accepted and entry.declined and entry.declined == fingerprint(want.name, want.meta):
         accepted = live
+    if accepted and _stuck(accepted, live, view):
+        entry = replace(entry, declined=fingerprint(want.name, want.meta))
+        accepted = [row for row in live if row.status is PinStatus.PINNED]
     survivor = _best(accepted or live)
     entry = _sighted(entry, survivor, "ours", view)
     if view.mode is Mode.READ_ONLY:
@@ -283,6 +287,17 @@ def _live(
     if view.traits.id_is_cid is not False:
         extra = [row for row in extra if row.requestid != row.cid]  # another spelling is a record of its own: leave it
     return entry, tuple(_supersede(want, row, survivor, view) for row in extra)
+
+
+def _stuck(accepted: list[RemotePin], live: list[RemotePin], view: View) -> bool:
+    """Whether an update does not come to its end: Helia leaves a second request for what it has pinned in its queue.
+
+    The new request is then deleted in place of the old one, and the update counts as declined.
+    """
+    if not any(row.status is PinStatus.PINNED for row in live if row not in accepted):
+        return False
+    since = view.now + (view.traits.skew or 0.0) - UPDATE_PATIENCE
+    return all(row.status is not PinStatus.PINNED and row.created / 1e9 < since for row in accepted)
 
 
 def _supersede(want: DesiredPin, row: RemotePin, survivor: RemotePin, view: View) -> Action:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pinsync.clock import rfc3339
-from pinsync.ledger.ledger import Pending
+from pinsync.ledger.records import Pending
 from pinsync.model import RemotePin
 from pinsync.people import Adopted, Released
 

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from pinsync.ledger.ledger import RemoteRecord
+from pinsync.ledger.records import RemoteRecord
 from pinsync.planning.plan import State
 from pinsync.remote.calls import RequestRecord
 from pinsync.remote.client import RemoteClient

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from pinsync.clock import Clock
 from pinsync.errors import ConfigError, ManifestError, NodeError, Problem
-from pinsync.ledger.ledger import Ledger, RemoteRecord, SourceRecord
+from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.records import RemoteRecord, SourceRecord
 from pinsync.model import DesiredPin, ManifestPin, Traits
 from pinsync.planning.plan import Doubt
 from pinsync.remote.client import RemoteClient
@@ -57,6 +60,11 @@ class ManifestView:
     manifest: Manifest | None = None
     problems: tuple[Problem, ...] = ()
     changed: bool = False
+    stamps: tuple[object, ...] = ()
+
+    def moved(self) -> bool:
+        """Whether one of its files is not what it was when it was read."""
+        return self.manifest is not None and _stamps(self.manifest.files) != self.stamps
 
     @property
     def pins(self) -> tuple[ManifestPin, ...]:
@@ -218,7 +226,21 @@ def _read_manifest(settings: Settings, ledger: Ledger | None) -> ManifestView:
         manifest = read_manifest(path, remotes=[remote.name for remote in settings.remotes])
     except ManifestError as error:
         return ManifestView(last_good_manifest(ledger), error.problems)
-    return ManifestView(manifest, changed=known is None or known.digest != manifest.digest)
+    changed = known is None or known.digest != manifest.digest
+    return ManifestView(manifest, changed=changed, stamps=_stamps(manifest.files))
+
+
+def _stamps(files: Iterable[Path]) -> tuple[object, ...]:
+    """What tells a file from a changed one, without reading it."""
+    found: list[object] = []
+    for path in files:
+        try:
+            at = path.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((at.st_ino, at.st_size, at.st_mtime_ns) if stat.S_ISREG(at.st_mode) else True)
+    return tuple(found)
 
 
 def last_good_manifest(ledger: Ledger | None) -> Manifest | None:

@@ -14,8 +14,9 @@ from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
 from pinsync.spool import Spool
 from pinsync.world import World
 
-from .apply import Done, resolve_intents
+from .intents import resolve_intents
 from .observe import RemoteView, Sources
+from .outcomes import Done
 from .quiet import Digest, Quiet, note_quiet, standing
 
 CHUNK = 2000  # decisions between two looks at what else there is to do

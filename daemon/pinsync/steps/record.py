@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
-from pinsync.ledger.ledger import DAY, Ledger, RemoteRecord
+from pinsync.ledger.ledger import DAY, Ledger
+from pinsync.ledger.records import RemoteRecord
 from pinsync.model import Traits
 from pinsync.planning.plan import PinState, Shut
 from pinsync.sources.manifest import manifest_rows

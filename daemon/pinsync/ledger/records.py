@@ -1,0 +1,92 @@
+"""The ledger's rows as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pinsync.model import Traits
+from pinsync.planning.plan import Kind, Shut, State
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRecord:
+    """What the ledger knows of a remote as a whole. Times in seconds since the epoch."""
+
+    name: str
+    endpoint: str | None = None
+    traits: Traits = field(default_factory=Traits)
+    ok: bool | None = None
+    error: str | None = None
+    complete: bool | None = None
+    reason: str | None = None
+    listed_at: float | None = None
+    tried_at: float | None = None
+    failures: int = 0
+    present: int | None = None
+    foreign: int | None = None
+    other_marks: tuple[str, ...] = ()
+    recent: tuple[float, ...] = ()
+    paused_until: float | None = None
+    closed: Shut | None = None
+    no_deletes: Shut | None = None
+    quiet: str | None = None
+    seen: tuple[tuple[str, float], ...] = ()  # since when each trait is as it is
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """What the ledger knows of a node or of the manifest. `good_*`: by the last reading that was whole and believed."""
+
+    name: str
+    kind: str
+    ok: bool = False
+    error: str | None = None
+    pins: int | None = None
+    peer_id: str | None = None
+    version: str | None = None
+    read_at: float | None = None
+    good_at: float | None = None
+    good_pins: int | None = None
+    good_peer_id: str | None = None
+    path: str | None = None
+    digest: str | None = None
+    includes: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A request that was meant, and perhaps sent, and whose outcome nobody noted."""
+
+    id: int
+    kind: Kind
+    step: str
+    key: bytes
+    cid: str
+    requestid: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The outcome of a journalled request. `state`: done, failed, unclear or moot."""
+
+    id: int
+    state: str
+    outcome: str | None
+    requestid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An action that waits or is held, as the last pass recorded it."""
+
+    remote: str
+    kind: Kind
+    key: bytes
+    requestid: str
+    cid: str
+    state: State
+    code: str
+    reason: str
+    until: float | None
+    step: str

@@ -1,0 +1,53 @@
+"""Whom a client trusts, and that it reads certificates only where it will look at some."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pinsync.remote.errors import RemoteError
+from pinsync.remote.transport import trust
+
+from .cli_process import environment
+
+
+def test_an_https_endpoint_is_verified_by_the_usual_authorities() -> None:
+    assert trust("attic", "https://api.example", None) is True
+
+
+def test_plain_http_has_no_certificate_to_verify() -> None:
+    assert trust("attic", "http://127.0.0.1:9097", None) is False
+
+
+def test_an_authority_of_ones_own_comes_on_top(tmp_path: Path) -> None:
+    missing = tmp_path / "ca.pem"
+    with pytest.raises(RemoteError, match=r"ca\.pem cannot be used: No such file"):
+        trust("attic", "https://api.example", missing)
+    missing.write_bytes(ssl.DER_cert_to_PEM_cert(httpx.create_ssl_context().get_ca_certs(binary_form=True)[0]).encode())
+    context = trust("attic", "https://api.example", missing)
+    assert isinstance(context, ssl.SSLContext)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_no_request_searches_the_disk_for_modules(tmp_path: Path) -> None:
+    """httpcore asks for sniffio several times a request; where it is missing, each search would cost 0.1 ms."""
+    program = (
+        "import sys, pinsync.remote.transport\n"
+        "from httpcore._synchronization import current_async_library as library\n"
+        "searched = [library()]\n"
+        "class Note:\n"
+        "    find_spec = staticmethod(lambda name, *_: searched.append(name))\n"
+        "sys.meta_path.insert(0, Note)\n"
+        "library(); print(searched)\n"
+    )
+    # In a process of its own: what is imported here already would hide it.
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert (found.stdout.strip(), found.stderr) == ("['asyncio']", "")
