@@ -8,7 +8,7 @@ from typing import Any
 from .clock import rfc3339
 from .ledger.ledger import Ledger
 from .model import Reading, Traits
-from .planning.diff import is_ours
+from .planning.rules import is_ours
 from .remote.client import RemoteClient
 from .remote.listing import list_all
 from .spool import Spool

@@ -14,8 +14,8 @@ from .errors import PinsyncError, UsageError
 from .ledger.ledger import Ledger
 from .ledger.records import Pending
 from .model import RemotePin
-from .planning.diff import is_ours
 from .planning.plan import Entry, How, Kind, Owned, PinState, State
+from .planning.rules import is_ours
 from .remote.client import RemoteClient
 from .remote.listing import list_all
 from .spool import Spool

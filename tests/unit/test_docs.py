@@ -22,7 +22,7 @@ from pinsync.emulator import server
 from pinsync.emulator.profiles import PROFILES
 from pinsync.emulator.records import Seed
 from pinsync.model import Traits
-from pinsync.planning import diff, guard
+from pinsync.planning import diff, guard, rules
 from pinsync.remote.profiles import default_rate
 from pinsync.service import runner
 from pinsync.service.desk import Desk
@@ -237,10 +237,10 @@ def test_toml_is_shown() -> None:
 def test_the_fixed_numbers_are_those_of_the_code() -> None:
     told = [row[1] for row in rows(sections(ROOT / "docs/semantics.md", 2)["Fixed numbers"])]
     assert [float(value) if value.isdecimal() else parse_duration(value) for value in told] == [
-        diff.RETRY_FIRST, adding.REFUSED_FIRST, record.PROBE_FIRST, diff.RETRY_CAP, diff.FOLLOW_FIRST, diff.FOLLOW_CAP,
-        runner.FIRST_PAUSE, guard.SHARE_FLOOR, diff.MISSING_SIGHTINGS, record.KEEP_HISTORY,
+        rules.RETRY_FIRST, adding.REFUSED_FIRST, record.PROBE_FIRST, rules.RETRY_CAP, rules.FOLLOW_FIRST,
+        rules.FOLLOW_CAP, runner.FIRST_PAUSE, guard.SHARE_FLOOR, diff.MISSING_SIGHTINGS, record.KEEP_HISTORY,
     ]  # fmt: skip
-    assert diff.RETRY_CAP == record.PROBE_CAP
+    assert rules.RETRY_CAP == record.PROBE_CAP
 
 
 def test_the_rates_are_those_of_the_code() -> None:

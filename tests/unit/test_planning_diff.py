@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinStatus, RemotePin, Removals, Safety, Traits
-from pinsync.planning.diff import backoff, decide, diff, fingerprint
+from pinsync.planning.diff import decide, diff
 from pinsync.planning.plan import Action, Entry, How, Kind, Known, Owned, PinState, State, Step
+from pinsync.planning.rules import backoff, fingerprint
 
 from .planning import CID_IDS, DAY, ME, NOW, cid, decided, entry, key, own, row, view, want
 

@@ -6,27 +6,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, RemotePin, Removals
 
 from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
+from .rules import backoff, drift, fingerprint, follow_pause, is_ours
 
-RETRY_FIRST = 60.0  # seconds until a failed or refused pin is tried again; doubles each time
-RETRY_CAP = 86400.0
-FOLLOW_FIRST = 5.0  # seconds until a pin on its way is looked at again; doubles each time
-FOLLOW_CAP = 3600.0
 UPDATE_PATIENCE = 3600.0  # seconds in which the new pin of an update must be pinned, where the old one is
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
-NAME_CUT = 64  # characters; a longer name of which only a beginning is there was cut by the service
-
-
-def backoff(attempts: int, first: float = RETRY_FIRST, cap: float = RETRY_CAP) -> float:
-    """Seconds to wait after the `attempts`-th failure (counted from 1)."""
-    return float(min(cap, first * 2.0 ** min(max(attempts, 1) - 1, 40)))
 
 
 def diff(
@@ -52,19 +41,6 @@ def diff(
         decision = decide(key, here_want, here_rows, here_book, view)
         if decision is not None:
             yield decision
-
-
-def is_ours(row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...]) -> bool:
-    """Whether a remote pin is ours (semantics: *Ours*): by a person's word, by the ledger, or by our mark."""
-    known = owned.get(row.requestid)
-    mark = row.mark
-    if known is not None and known.key == row.key:
-        if known.how is How.ADOPTED:
-            return True
-        if known.how is How.FOREIGN:
-            return False
-        return mark is None or mark in mirror_ids  # another mirror's mark means that it took the record over
-    return bool(mirror_ids) and mark == mirror_ids[0]
 
 
 def decide(
@@ -323,11 +299,6 @@ def _best(rows: list[RemotePin]) -> RemotePin:
     return rows[0] if len(rows) == 1 else min(rows, key=lambda row: (_ORDER[row.status], row.created, row.requestid))
 
 
-def follow_pause(follows: int) -> float:
-    """Seconds until a pin on its way is looked at again, after `follows` looks without a change."""
-    return float(min(FOLLOW_CAP, FOLLOW_FIRST * 2.0 ** min(follows, 20)))
-
-
 def _sighted(entry: Entry, row: RemotePin, whose: str, view: View) -> Entry:
     """The entry after this row was seen; the same object when nothing changed, so that nothing is written."""
     state = STATE_OF[row.status]
@@ -358,30 +329,6 @@ def _state(entry: Entry, state: PinState) -> Entry:
 
 def _failure(row: RemotePin, otherwise: str) -> str:
     return row.info.get("status_details") or otherwise or "without a reason"
-
-
-def fingerprint(name: str | None, meta: Mapping[str, str]) -> str:
-    """A short hash over the name and the meta that are asked for: what a service declined once is known by it.
-
-    Our mark does not count.
-    """
-    text = json.dumps([name or "", sorted(item for item in meta.items() if item[0] != MARK)], ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def drift(want: DesiredPin, row: RemotePin, view: View) -> tuple[str, ...]:
-    """What differs at the remote from what is wanted: the name, and the meta keys that we set (semantics: *Drift*)."""
-    found = []
-    if want.name is not None and view.traits.name_kept is not False:
-        there = "" if row.name is None or row.name in (row.cid, want.cid) else row.name
-        cut = len(there) >= NAME_CUT and want.name.startswith(there)
-        asked = "" if want.name == want.cid else want.name
-        if there != asked and not cut:
-            found.append("the name")
-    if want.meta and view.traits.meta_kept is not False:
-        meta = row.meta or {}
-        found.extend(f"meta {name!r}" for name, value in want.meta.items() if meta.get(name) != value)
-    return tuple(found)
 
 
 # -- not wanted --------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from pinsync.ledger.records import Settled
 from pinsync.model import MARK, DesiredPin, PinBody, PinStatus, RemotePin
-from pinsync.planning.diff import backoff, drift, fingerprint, follow_pause, is_ours
 from pinsync.planning.plan import STATE_OF, Action, Entry, How, Kind, Owned, PinState
+from pinsync.planning.rules import backoff, drift, fingerprint, follow_pause, is_ours
 from pinsync.remote.calls import AddResult
 from pinsync.remote.errors import BadAnswer, OutOfService, PinRefused, RemoteError, Unreachable
 from pinsync.remote.listing import find

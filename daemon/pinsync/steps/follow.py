@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pinsync.clock import Clock
 from pinsync.ledger.ledger import Ledger
 from pinsync.model import PinStatus, RemotePin
-from pinsync.planning.diff import backoff, follow_pause
 from pinsync.planning.plan import STATE_OF, Entry, PinState
+from pinsync.planning.rules import backoff, follow_pause
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import NotFound, RemoteError
 

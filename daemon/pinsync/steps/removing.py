@@ -8,8 +8,8 @@ from dataclasses import replace
 from pinsync.errors import NodeError
 from pinsync.ledger.records import Settled
 from pinsync.model import PinStatus, RemotePin
-from pinsync.planning.diff import is_ours
 from pinsync.planning.plan import Action, How, Kind, Step
+from pinsync.planning.rules import is_ours
 from pinsync.remote.errors import BadAnswer, NotFound, OutOfService, RemoteError, Unreachable
 
 from .observe import ManifestView, NodeView
