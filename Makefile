@@ -21,10 +21,10 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit lint bench wheel clean new-venv
+.PHONY: help demo test test-unit test-services lint bench wheel clean new-venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours changed
 	@$(BIN)/pinsync demo
@@ -35,6 +35,12 @@ test: .venv/.dev ## all tests that CI runs, on a real Kubo 0.42 (from PATH, or b
 
 test-unit: .venv/.dev ## the tests that need neither Kubo nor Node.js
 	@$(RUN_TESTS) -m 'not real and not services and not slow' $(PYTEST)
+
+test-services: .venv/.dev ## tests on real pinning services: IPFS Cluster (built once with Go), Helia and a mock (npm)
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
+	cluster=$$($(BIN)/python -m tests.real.parts cluster) && helia=$$($(BIN)/python -m tests.real.parts helia) && \
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" PINSYNC_TEST_CLUSTER="$$cluster" PINSYNC_TEST_HELIA="$$helia" \
+	$(RUN_TESTS) -m services --durations=5 $(PYTEST)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

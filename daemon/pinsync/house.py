@@ -25,12 +25,11 @@ from .remote.limits import RateLimiter
 from .remote.profiles import default_rate
 from .settings.credentials import CredentialError, Token, load_authorization, load_token
 from .settings.model import NodeSettings, RemoteSettings, Settings
-from .sources.kubo import KuboClient
-from .sources.kubo_api import resolve_api
 from .spool import Spool
 from .world import World
 
 if TYPE_CHECKING:
+    from .sources.kubo import KuboClient
     from .steps.report import PassReport
 
 ID_FILE = "mirror-id"
@@ -73,6 +72,8 @@ class House:
 
     def node(self, settings: NodeSettings) -> KuboClient:
         """A client of one node. Raises `NodeError` where its address makes no sense."""
+        from .sources.kubo import KuboClient, resolve_api
+
         return KuboClient(
             settings.name,
             resolve_api(settings.api, self.env, name=settings.name),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .clock import Clock
 from .ledger.records import RemoteRecord
 from .remote.client import RemoteClient
 from .settings.model import NodeSettings, RemoteSettings, Settings
-from .sources.kubo import KuboClient
+
+if TYPE_CHECKING:
+    from .sources.kubo import KuboClient
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being read ("node kubo", "remote nftstorage"), how many pins so far and of how many, if known."""

@@ -29,15 +29,20 @@ class ClusterService:
     """The service in `directory`, its output in `directory/cluster.log`; `kubo` is the node that it pins on.
 
     `binary` is the `ipfs-cluster-service`, `kubo_binary` the `ipfs` (`tests.real.parts`). As a context manager it
-    starts on entry and ends on leaving. It keeps its pins and its addresses when it is started again.
+    starts on entry and ends on leaving. A pin of which no block came for `pin_timeout` is `pin_error`.
+    Without `guarded` nobody is asked for user and password. A stopped service keeps its pins and its addresses.
     """
 
-    def __init__(self, binary: Path, kubo_binary: Path, directory: Path) -> None:
+    def __init__(
+        self, binary: Path, kubo_binary: Path, directory: Path, *, guarded: bool = True, pin_timeout: str = "3s"
+    ) -> None:
         self.kubo = KuboNode(kubo_binary, directory / "kubo")
         self.url = ""
         """The endpoint of the Pinning Service API, without `/pins`."""
         self.token = f"{_USER}:{secrets.token_urlsafe(16)}"
         """User and password, for `auth = "basic"`."""
+        self._guarded = guarded
+        self._pin_timeout = pin_timeout
         self._rest = ""
         self._binary = binary
         self._path = directory / "cluster"
@@ -101,11 +106,14 @@ class ClusterService:
     def _configure(self) -> None:
         path = self._path / "service.json"
         if not path.exists():
-            command = [self._binary, "--loglevel", "error", "init", "--consensus", "crdt"]
+            command: list[str | Path] = [self._binary, "--loglevel", "error", "init", "--consensus", "crdt"]
             subprocess.run(command, env=self._env, check=True, capture_output=True)
         _, _, port = self.kubo.api_url.rpartition(":")
         config = json.loads(path.read_text())
-        config["ipfs_connector"]["ipfshttp"]["node_multiaddress"] = f"/ip4/127.0.0.1/tcp/{port}"
+        config["ipfs_connector"]["ipfshttp"] |= {
+            "node_multiaddress": f"/ip4/127.0.0.1/tcp/{port}",
+            "pin_timeout": self._pin_timeout,
+        }
         if not self.url:
             swarm, rest, service = _free_ports(3)
             user, password = self.token.split(":")
@@ -114,7 +122,7 @@ class ClusterService:
             for name, api_port in (("restapi", rest), ("pinsvcapi", service)):
                 config["api"][name] |= {
                     "http_listen_multiaddress": f"/ip4/127.0.0.1/tcp/{api_port}",
-                    "basic_auth_credentials": {user: password},
+                    "basic_auth_credentials": {user: password} if self._guarded else None,
                 }
             config["datastore"]["pebble"]["pebble_options"] |= {"cache_size_bytes": _CACHE, "mem_table_size": _CACHE}
             self.url, self._rest = f"http://127.0.0.1:{service}", f"http://127.0.0.1:{rest}"

@@ -134,7 +134,7 @@ def cluster(cache: Path) -> Path:
 
 
 def npm(cache: Path) -> Path:
-    """The directory that holds the mock service's `node_modules`, installed when there is none. Raises `MissingError`."""
+    """The directory that holds the mock service's `node_modules`, installed when needed. Raises `MissingError`."""
     return _installed(cache, _MOCK_PACKAGE, "run the tests that need no real parts: make test-unit")
 
 

@@ -21,12 +21,11 @@ import httpx
 from pydantic import SecretStr
 
 from pinsync.clock import SystemClock
-from pinsync.emulator.behaviour import MILLISECOND, SECOND
+from pinsync.emulator.behaviour import MILLISECOND, SECOND, Behaviour
 from pinsync.emulator.engine import Emulator
-from pinsync.emulator.profiles import PROFILES
 from pinsync.emulator.records import Seed
 from pinsync.house import reading, writing
-from pinsync.ledger.ledger import RemoteRecord
+from pinsync.ledger.records import RemoteRecord
 from pinsync.model import PinStatus, Reading, RemotePin, Traits
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.limits import RateLimiter
@@ -67,8 +66,8 @@ class Wire(httpx.AsyncBaseTransport):
         stage = self._stage
         changes = request.method != "GET"
         stage.requests += 1
-        stage.mutations += changes
         if changes:
+            stage.changes.append(f"{request.method} {request.url.path} {request.content.decode()}")
             stage.look()
         response = await self._inner.handle_async_request(request)
         if changes:
@@ -83,10 +82,11 @@ class Stage(Mirror):
     """What emulated and real services have in common; see the module."""
 
     requests = 0
-    mutations = 0
     look: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, directory: Path, profile: Any, **remote: Any) -> None:
+        self.changes: list[str] = []
+        """Every request of ours that changes something, in words."""
         super().__init__(directory, profile, **remote)
         self.transports["there"] = lambda inner: Wire(inner, self)
 
@@ -104,8 +104,8 @@ class Stage(Mirror):
         """Somebody else pins so many at once: on the emulator within one second, on real services as fast as can be."""
         raise NotImplementedError
 
-    def wait(self) -> None:
-        """Until the service has dealt with what it was asked for."""
+    def wait(self, seconds: float = 150.0) -> None:
+        """Until the service has dealt with what it was asked for; where time is made up, so long."""
         raise NotImplementedError
 
     def break_(self, name: object) -> None:
@@ -115,6 +115,11 @@ class Stage(Mirror):
     def mend(self, name: object) -> None:
         """And let it succeed when it is asked for again."""
         raise NotImplementedError
+
+    @property
+    def mutations(self) -> int:
+        """How many requests of ours there were that change something."""
+        return len(self.changes)
 
     # -- what follows ---------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class Stage(Mirror):
         """Those of them that hold the content or are about to."""
         return [row for row in self.of(name) if row.status.live]
 
-    def settle(self) -> PassReport:
+    def at_rest(self) -> PassReport:
         """Passes until one changes nothing and nothing is on its way; that one's report."""
         last: list[Row] = []
         for _ in range(_SETTLES):
@@ -145,7 +150,7 @@ class Stage(Mirror):
         for _ in range(2):
             self.wait()
             self.sync()
-        assert self.mutations == before, f"a pass without news sent {self.mutations - before} requests: {self.actions}"
+        assert self.mutations == before, f"passes without news sent {self.changes[before:]}"
         assert sorted(map(repr, self.rows())) == sorted(map(repr, rows))
 
     def listed(self, traits: Traits | None = None) -> tuple[Reading, dict[str, RemotePin], Traits]:
@@ -175,7 +180,7 @@ class Stage(Mirror):
 
         counted: list[int] = []
         look()
-        self.look = look  # type: ignore[method-assign]
+        self.look = look
         try:
             yield counted
         finally:
@@ -186,15 +191,16 @@ class Stage(Mirror):
 class Emulated(Stage):
     """The emulator in a profile, as that service is known to behave, with its delays. Time is made up."""
 
-    def __init__(self, directory: Path, profile: str) -> None:
-        super().__init__(directory, profile)
-        self.emulator.become(PROFILES[profile], latency=0.02)
+    def __init__(self, directory: Path, behaviour: Behaviour) -> None:
+        super().__init__(directory, behaviour)
+        self.emulator.become(behaviour, latency=0.02)  # its own delays again, which a `Mirror` leaves out
 
     def rows(self) -> list[Row]:
         return [Row(pin.requestid, pin.cid, pin.name, pin.status) for pin in self.emulator.pins()]
 
     def theirs(self, *names: object) -> None:
-        self.emulator.seed_pins([Seed(cid(name), f"{PREFIX}theirs") for name in names])
+        step = min(self.emulator.behaviour.created_resolution, SECOND)
+        self.emulator.seed_pins([Seed(cid(name), f"{PREFIX}theirs") for name in names], step=step)
         self.later(self.emulator.behaviour.list_delay)
 
     def burst(self, count: int) -> None:
@@ -205,8 +211,8 @@ class Emulated(Stage):
         self.emulator.seed_pins(seeds)
         self.later(self.emulator.behaviour.list_delay)
 
-    def wait(self) -> None:
-        self.later(150.0)  # more than any profile's settle, lag and delay, and the pauses of following up
+    def wait(self, seconds: float = 150.0) -> None:
+        self.later(seconds)  # by default more than any profile's settle, lag and delay
 
     def break_(self, name: object) -> None:
         self.emulator.become(fails=(cid(name),))
@@ -228,6 +234,9 @@ class ShiftedClock(SystemClock):
 
 class Real(Stage):
     """A service in another process, over real sockets. `content` is the Kubo node that it can fetch blocks from."""
+
+    at_once = 20
+    """Requests of other people that are under way at one time."""
 
     def __init__(self, directory: Path, url: str, token: str, content: KuboNode | None = None, **remote: Any) -> None:
         self._url = url
@@ -272,6 +281,11 @@ class Real(Stage):
     def burst(self, count: int) -> None:
         self.theirs(*(f"burst {n}" for n in range(count)))
 
+    @property
+    def address(self) -> tuple[str, str]:
+        """The endpoint and the token."""
+        return self._url, self._token
+
     def _bodies(self, *names: object) -> list[dict[str, Any]]:
         origins = self.settings.remotes[0].origins
         more = {"origins": list(origins)} if isinstance(origins, tuple) else {}
@@ -285,7 +299,7 @@ class Real(Stage):
 
         async def post() -> None:
             async with httpx.AsyncClient(base_url=self._url, auth=auth, headers=headers, trust_env=False) as client:
-                limit = asyncio.Semaphore(20)
+                limit = asyncio.Semaphore(self.at_once)
 
                 async def one(body: dict[str, Any]) -> None:
                     async with limit:
@@ -295,7 +309,7 @@ class Real(Stage):
 
         asyncio.run(post())
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = 150.0) -> None:
         deadline = time.monotonic() + _PATIENCE
         while any(self._under_way(row) for row in self.rows()):
             assert time.monotonic() < deadline, f"the service is not done: {self.rows()}"
@@ -306,6 +320,8 @@ class Real(Stage):
 
     def break_(self, name: object) -> None:
         self._broken.add(name)
+        if self._content:
+            self._content.rpc("block/rm", cid(name), force="true")
 
     def mend(self, name: object) -> None:
         self._broken.discard(name)
@@ -338,6 +354,8 @@ class RealMock(Real):
 class RealHelia(Real):
     """Helia's pinning service: a request for every POST; the second one of a CID stays queued for ever."""
 
+    at_once = 1  # each request makes it begin again with all that is queued: hundreds at once exhaust its memory
+
     def __init__(self, directory: Path, service: HeliaService, content: KuboNode) -> None:
         self._service = service
         super().__init__(directory, service.url, service.token, content)
@@ -353,10 +371,10 @@ class RealHelia(Real):
 class RealCluster(Real):
     """IPFS Cluster with a Kubo of its own, which fetches from `content` by the `origins` of each request."""
 
-    def __init__(self, directory: Path, service: ClusterService, content: KuboNode) -> None:
+    def __init__(self, directory: Path, service: ClusterService, content: KuboNode, *, auth: str = "basic") -> None:
         self._service = service
         origins = tuple(content.rpc("id").json()["Addresses"])
-        super().__init__(directory, service.url, service.token, content, auth="basic", origins=origins)
+        super().__init__(directory, service.url, service.token, content, auth=auth, origins=origins)
 
     def rows(self) -> list[Row]:
         known = {"pinned": PinStatus.PINNED, "pinning": PinStatus.PINNING, "pin_queued": PinStatus.QUEUED}

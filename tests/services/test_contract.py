@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pinsync.emulator.profiles import PROFILES
 from tests.real.cluster import ClusterService
 from tests.real.helia import HeliaService
 from tests.real.kubo import KuboNode
 from tests.real.mock_service import MockService
-from tests.services.contract import CHECKS, NATURES, REAL, Check
+from tests.services.contract import CHECKS, NATURES, PROFILES, REAL, Check
 from tests.services.stage import Emulated, RealCluster, RealHelia, RealMock
 
 contract = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.__name__)
@@ -25,7 +24,7 @@ def test_every_profile_is_under_contract() -> None:
 @contract
 @pytest.mark.parametrize("profile", NATURES)
 def test_on_the_emulator(check: Check, profile: str, tmp_path: Path) -> None:
-    check(Emulated(tmp_path, profile), NATURES[profile])
+    check(Emulated(tmp_path, PROFILES[profile]), NATURES[profile])
 
 
 @pytest.fixture

@@ -219,11 +219,17 @@ def test_repost_of_a_failed_pin(requeues: bool, status: str) -> None:
 
 def test_a_second_row_may_stay_queued_for_ever() -> None:
     api = Api(repost_stuck=True, settle=1.0)
-    api.post(cid(1))
+    first = api.post(cid(1))
+    api.clock.pass_by(1)
     second = api.post(cid(1))
     api.clock.pass_by(1e6)
     assert api.get(second["requestid"])["status"] == "queued"
     assert api.page(status="pinned")["count"] == 1
+
+    api.emulator.set_status(first["requestid"], PinStatus.FAILED)
+    third = api.post(cid(1))
+    api.clock.pass_by(1)
+    assert api.get(third["requestid"])["status"] == "pinned", "only what is pinned already is left in the queue"
 
 
 def test_a_repost_after_a_delete_may_revive_the_record() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,124 +13,136 @@ from hypothesis import strategies as st
 
 from pinsync.model import DesiredPin, Excluded, Mode, PinStatus, RemotePin, Traits
 from pinsync.planning.diff import at_rest, decide, decide_at_length
-from pinsync.planning.plan import Decision, Entry, How, Known, Owned, PinState
+from pinsync.planning.plan import Decision, Entry, How, Known, Owned, PinState, View
 
 from .planning import ME, NOW, cid, entry, key, own, row, view, want
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class World:
+    """All that a decision about one key rests on; as it stands, a pin at rest."""
+
+    want: DesiredPin | None = field(default_factory=want)
+    rows: list[RemotePin] = field(default_factory=lambda: [row()])
+    entry: Entry | None = field(default_factory=entry)
+    owned: tuple[Owned, ...] = field(default_factory=lambda: (own(),))
+    view: View = field(default_factory=lambda: view(mirror_ids=(ME, "earlier-1")))
+
+    @property
+    def known(self) -> Known | None:
+        """The ledger's side."""
+        return Known(key("a"), self.entry, self.owned) if self.entry or self.owned else None
 
 
-def usually(usual: T, *others: T) -> st.SearchStrategy[T]:
-    """Mostly the value of a pin at rest, so that worlds differ from rest in a few things or in none."""
-    return st.sampled_from([usual] * (8 * len(others) + 1) + list(others))
+Change = Callable[[World], World]
 
 
-wants = st.builds(
-    lambda name, meta, sources, excluded, text: want(
-        name=name, meta=meta, sources=sources, excluded=excluded, cid=text
-    ),
-    usually("", None, "docs"),
-    usually({}, {"team": "web"}),
-    usually(("node:kubo",), ("node:kubo", "manifest"), ()),
-    usually(Excluded.NOT, *Excluded),
-    usually(cid("a"), cid("b")),
-)
-rows_there = st.builds(
-    lambda id_, status, mark, called, meta: row("a", id_, status, mark=mark, called=called, meta=meta),
-    usually("r1", "r2"),
-    usually(PinStatus.PINNED, *PinStatus),
-    usually(ME, None, "other-1", "earlier-1"),
-    usually(None, "", "docs", cid("a")),
-    usually(None, {"team": "web"}),
-)
-entries = st.builds(
-    entry,
-    wanted=usually(True, False),
-    state=usually(PinState.PINNED, *PinState),
-    requestid=usually("r1", None, "r2"),
-    was_there=usually("ours", "", "foreign"),
-    missing=usually(0, 1),
-    unclear=usually(False, True),
-    unwanted_since=usually(None, NOW - 5),
-    sources=usually("node:kubo", "", "manifest"),
-    follow_at=usually(None, NOW - 5),
-    declined=usually("", "abc"),
-)
-opinions = st.builds(
-    lambda id_, how, gone: own("a", id_, how, gone_at=gone),
-    usually("r1", "r2"),
-    usually(How.CREATED, *How),
-    usually(None, NOW - 5),
-)
-views = st.builds(
-    lambda listed, mode, id_is_cid, whole: view(
-        listed=listed, mode=mode, traits=Traits(id_is_cid=id_is_cid), sources_whole=whole, mirror_ids=(ME, "earlier-1")
-    ),
-    usually("complete", "incomplete"),
-    usually(Mode.MIRROR, *Mode),
-    st.sampled_from((None, False, True)),
-    usually(True, False),
-)
+def wants(**fields: Any) -> Change:
+    return lambda world: replace(world, want=replace(world.want or want(), **fields))
 
 
-@given(
-    usually(want()) | wants | st.none(),
-    st.lists(rows_there, max_size=2, unique_by=lambda one: one.requestid),
-    st.none() | entries,
-    st.lists(opinions, max_size=2, unique_by=lambda one: one.requestid),
-    views,
-)
-def test_the_short_way_decides_as_the_long_one(
-    wanted: DesiredPin | None, rows: list[RemotePin], before: Entry | None, owned: list[Owned], at: object
-) -> None:
-    assert isinstance(at, type(view()))
-    known = Known(key("a"), before, tuple(owned)) if before or owned else None
-    short = decide(key("a"), wanted, rows, known, at)
-    assert short == decide_at_length(key("a"), wanted, rows, known, at)
-    if at_rest(wanted, rows, known, at):
+def shows(**fields: Any) -> Change:
+    return lambda world: replace(world, rows=[replace(world.rows[0] if world.rows else row(), **fields)])
+
+
+def knows(**fields: Any) -> Change:
+    return lambda world: replace(world, entry=replace(world.entry or entry(), **fields))
+
+
+def owns(**fields: Any) -> Change:
+    return lambda world: replace(world, owned=(replace(world.owned[0] if world.owned else own(), **fields),))
+
+
+def under(**fields: Any) -> Change:
+    return lambda world: replace(world, view=replace(world.view, **fields))
+
+
+STIRRING: list[Change] = [
+    lambda world: replace(world, want=None),
+    lambda world: replace(world, rows=[]),
+    lambda world: replace(world, rows=[*world.rows, row(requestid="r3")]),
+    lambda world: replace(world, entry=None),
+    lambda world: replace(world, owned=()),
+    lambda world: replace(world, owned=(*world.owned, own(requestid="r3"))),
+    wants(name="docs"),
+    wants(meta={"team": "web"}),
+    wants(sources=("manifest",)),
+    wants(sources=("node:kubo", "manifest")),
+    wants(cid=cid("b")),
+    *(wants(excluded=excluded) for excluded in Excluded if excluded is not Excluded.NOT),
+    *(shows(status=status) for status in PinStatus if status is not PinStatus.PINNED),
+    shows(requestid="r2"),
+    shows(meta={"pinsync": "other-1"}),
+    shows(name="docs"),
+    *(knows(state=state) for state in PinState if state is not PinState.PINNED),
+    knows(requestid="r2"),
+    knows(was_there=""),
+    knows(was_there="foreign"),
+    knows(missing=1),
+    knows(unclear=True),
+    knows(wanted=False),
+    knows(unwanted_since=NOW - 5),
+    owns(requestid="r2"),
+    owns(how=How.FOREIGN),
+    owns(gone_at=NOW - 5),
+]
+"""What each by itself makes a pin at rest one that must be looked at at length."""
+
+HARMLESS: list[Change] = [
+    wants(name=None),
+    shows(meta=None),
+    shows(meta={"pinsync": "earlier-1"}),
+    shows(meta={"pinsync": ME, "more": "of theirs"}),
+    shows(name=cid("a")),
+    knows(follow_at=NOW - 5),
+    knows(declined="abc"),
+    owns(how=How.ADOPTED),
+    owns(how=How.MARK),
+    under(listed="incomplete", listed_reason="short"),
+    under(sources_whole=False, sources_reason="away"),
+    under(mode=Mode.READ_ONLY),
+    under(mode=Mode.ADD_ONLY),
+    under(traits=Traits(id_is_cid=True)),
+    under(traits=Traits(name_kept=False, meta_kept=False)),
+]
+
+
+def both_ways(world: World) -> Decision | None:
+    """The decision, the same by either way."""
+    short = decide(key("a"), world.want, world.rows, world.known, world.view)
+    assert short == decide_at_length(key("a"), world.want, world.rows, world.known, world.view)
+    if at_rest(world.want, world.rows, world.known, world.view):
         assert short is not None
-        assert short.after is short.before is before, "nothing is to be written"
+        assert short.after is short.before is world.entry, "nothing is to be written"
+    return short
 
 
-@pytest.mark.parametrize(
-    ("wanted", "there", "opinion"),
-    [
-        (want(), row(), own()),
-        (want(), row(mark=None), own()),
-        (want(), row(mark="other-1"), own(how=How.ADOPTED)),
-        (want(name=None), row(called="whatever"), own(how=How.MARK)),
-        (want(name="docs", meta={"team": "web"}), row(called="docs", meta={"team": "web"}), own()),
-    ],
-)
-def test_a_pin_that_is_as_it_should_be_takes_the_short_way(
-    wanted: DesiredPin, there: RemotePin, opinion: Owned
-) -> None:
-    known = Known(key("a"), entry(), (opinion,))
-    assert at_rest(wanted, [there], known, view())
-    assert decide(key("a"), wanted, [there], known, view()) == Decision(key("a"), entry(), entry(), ours=1)
+def short_way(world: World) -> bool:
+    return at_rest(world.want, world.rows, world.known, world.view)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "there", "before", "opinion"),
-    [
-        (want(name="docs"), row(), entry(), own()),
-        (want(meta={"team": "web"}), row(), entry(), own()),
-        (want(excluded=Excluded.FILTER), row(), entry(), own()),
-        (want(sources=("manifest",)), row(), entry(), own()),
-        (want(), row(status=PinStatus.FAILED), entry(), own()),
-        (want(), row(status=PinStatus.QUEUED), entry(state=PinState.QUEUED), own()),
-        (want(), row(mark="other-1"), entry(), own()),
-        (want(), row(), entry(), own(how=How.FOREIGN)),
-        (want(), row(), entry(), own(gone_at=NOW)),
-        (want(), row(), entry(missing=1), own()),
-        (want(), row(), entry(unclear=True), own()),
-        (want(), row(), entry(unwanted_since=NOW), own()),
-        (want(), row(requestid="r2"), entry(), own()),
-    ],
-)
-def test_whatever_is_not_as_it_should_be_takes_the_long_way(
-    wanted: DesiredPin, there: RemotePin, before: Entry, opinion: Owned
-) -> None:
-    assert not at_rest(wanted, [there], Known(key("a"), before, (opinion,)), view())
-    second = replace(there, requestid="r3")
-    assert not at_rest(want(), [row(), second], Known(key("a"), entry(), (own(),)), view())
+@pytest.mark.parametrize("stirred", STIRRING)
+def test_whatever_is_not_as_it_should_be_takes_the_long_way(stirred: Change) -> None:
+    assert not short_way(stirred(World()))
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+def test_what_makes_no_difference_takes_the_short_way(harmless: Change) -> None:
+    world = harmless(World())
+    assert short_way(world)
+    assert both_ways(world) == Decision(key("a"), world.entry, world.entry, ours=1)
+
+
+def test_both_ways_decide_the_same_about_everything_near_rest() -> None:
+    changes = [*STIRRING, *HARMLESS]
+    for one, other in combinations(changes, 2):
+        both_ways(other(one(World())))
+        both_ways(one(other(World())))
+
+
+@given(st.lists(st.sampled_from([*STIRRING, *HARMLESS]), min_size=3, max_size=8))
+def test_both_ways_decide_the_same_about_everything_else(changes: list[Change]) -> None:
+    world = World()
+    for change in changes:
+        world = change(world)
+    both_ways(world)

@@ -41,9 +41,9 @@ def _here(ui: Ui, settings: Settings, where: RemoteSettings) -> int:
 
     from pinsync.house import House, mirror_id, reading
     from pinsync.inventory import rows, take
+    from pinsync.ledger.ledger import mirror_ids
     from pinsync.model import Reading
     from pinsync.spool import Spool
-    from pinsync.steps.plan import mirror_ids
 
     house = House(settings, os.environ)
     for warning in house.unlock(where.name):

@@ -110,9 +110,9 @@ def _adopt_here(ui: Ui, settings: Settings, where: RemoteSettings, cids: Sequenc
     import asyncio
 
     from pinsync.house import House, writing
+    from pinsync.ledger.ledger import mirror_ids
     from pinsync.people import adopt
     from pinsync.service.answers import adopted_json
-    from pinsync.steps.plan import mirror_ids
 
     house = House(settings, os.environ)
     try:

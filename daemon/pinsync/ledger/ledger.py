@@ -413,6 +413,12 @@ class Ledger:
         self.store.execute("DELETE FROM runs WHERE started_at < ? AND id NOT IN (SELECT max(id) FROM runs)", (before,))
 
 
+def mirror_ids(current: str, ledger: Ledger | None) -> tuple[str, ...]:
+    """The mirror id now in force, then those that this ledger used before."""
+    before = json.loads((ledger.fact("mirror_ids") if ledger else None) or "[]")
+    return (current, *(one for one in before if one != current))
+
+
 _PUT_OWNED = (
     "INSERT OR REPLACE INTO owned (remote, key, requestid, cid, how, created, since, gone_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

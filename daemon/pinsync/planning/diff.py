@@ -14,7 +14,7 @@ from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, 
 from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
 from .rules import backoff, drift, fingerprint, follow_pause, is_ours
 
-UPDATE_PATIENCE = 3600.0  # seconds in which the new pin of an update must be pinned, where the old one is
+UPDATE_LOOKS = 8  # looks (20 min, with their pauses) at an update's new pin that is not pinned as the old one is
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
 
 
@@ -240,7 +240,7 @@ def _live(
     accepted = [row for row in live if not drift(want, row, view)]
     if not accepted and entry.declined and entry.declined == fingerprint(want.name, want.meta):
         accepted = live
-    if accepted and _stuck(accepted, live, view):
+    if accepted and _stuck(accepted, live, entry):
         entry = replace(entry, declined=fingerprint(want.name, want.meta))
         accepted = [row for row in live if row.status is PinStatus.PINNED]
     survivor = _best(accepted or live)
@@ -265,15 +265,15 @@ def _live(
     return entry, tuple(_supersede(want, row, survivor, view) for row in extra)
 
 
-def _stuck(accepted: list[RemotePin], live: list[RemotePin], view: View) -> bool:
+def _stuck(accepted: list[RemotePin], live: list[RemotePin], entry: Entry) -> bool:
     """Whether an update does not come to its end: Helia leaves a second request for what it has pinned in its queue.
 
     The new request is then deleted in place of the old one, and the update counts as declined.
     """
-    if not any(row.status is PinStatus.PINNED for row in live if row not in accepted):
+    if entry.follows < UPDATE_LOOKS or all(row.requestid != entry.requestid for row in accepted):
         return False
-    since = view.now + (view.traits.skew or 0.0) - UPDATE_PATIENCE
-    return all(row.status is not PinStatus.PINNED and row.created / 1e9 < since for row in accepted)
+    waiting = all(row.status is not PinStatus.PINNED for row in accepted)
+    return waiting and any(row.status is PinStatus.PINNED for row in live)
 
 
 def _supersede(want: DesiredPin, row: RemotePin, survivor: RemotePin, view: View) -> Action:

@@ -17,13 +17,12 @@ from pinsync.clock import rfc3339
 from pinsync.errors import PinsyncError, UsageError
 from pinsync.house import State, reading, run_plan
 from pinsync.inventory import rows, take
-from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.ledger import Ledger, mirror_ids
 from pinsync.model import Reading
 from pinsync.people import Adopted, adopt, approve, held
 from pinsync.settings.model import RemoteSettings
 from pinsync.spool import Spool
 from pinsync.status import cid_status, status
-from pinsync.steps.plan import mirror_ids
 from pinsync.steps.report import PassReport, plan_json, sync_json
 
 from .answers import adopted_json, approved_json, held_json

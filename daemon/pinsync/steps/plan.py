@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from pinsync.ledger.ledger import DAY, Ledger
+from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
 from pinsync.planning.diff import diff
 from pinsync.planning.guard import Counter, judge
 from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
@@ -126,8 +125,3 @@ async def plan_remote(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,
         marks - {*ids}, frozenset(shown), quiet,
     )  # fmt: skip
-
-
-def mirror_ids(current: str, ledger: Ledger | None) -> tuple[str, ...]:
-    before = json.loads((ledger.fact("mirror_ids") if ledger else None) or "[]")
-    return (current, *(one for one in before if one != current))

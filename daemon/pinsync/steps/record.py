@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
-from pinsync.ledger.ledger import DAY, Ledger
+from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
 from pinsync.ledger.records import RemoteRecord
 from pinsync.model import Traits
 from pinsync.planning.plan import PinState, Shut
@@ -13,7 +13,7 @@ from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
 from .observe import source_records
-from .plan import RemotePlan, mirror_ids
+from .plan import RemotePlan
 from .report import PassReport, sync_json
 
 KEEP_HISTORY = 180 * DAY
