@@ -41,6 +41,8 @@ from tests.real.mock_service import MockService
 PREFIX = "pinned-"
 """Every name begins so: the mock service takes a pin's first status from its name."""
 
+PEER = "12D3KooWA83xHQC5qfSoG776CEKwsU1tNawp9Pnrmhv6YfhC65Mz"
+
 _SETTLES = 20  # passes after which a mirror must have come to rest
 _PATIENCE = 30.0  # seconds in which a real service must have dealt with a pin
 
@@ -88,6 +90,8 @@ class Stage(Mirror):
         self.changes: list[str] = []
         """Every request of ours that changes something, in words."""
         super().__init__(directory, profile, **remote)
+        self.node.peer_id = PEER
+        self.node.addresses = (f"/ip4/1.2.3.4/tcp/4001/p2p/{PEER}", f"/ip4/10.0.0.1/tcp/4001/p2p/{PEER}")
         self.transports["there"] = lambda inner: Wire(inner, self)
 
     # -- what differs ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     python -m tests.services.table [--emulator-only]
 
-Needs the real parts of `make test-services`, and takes two or three minutes.
+Needs the real parts of `make test-services`, and takes three minutes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from tests.real.cluster import ClusterService
 from tests.real.helia import HeliaService
 from tests.real.kubo import KuboNode
 from tests.real.mock_service import MockService
+from tests.services.compliance import CHECKS as COMPLIANCE
+from tests.services.compliance import comply
 from tests.services.contract import CHECKS, MINE, NATURES, PROFILES, REAL, Nature
 from tests.services.stage import Emulated, Real, RealCluster, RealHelia, RealMock, Stage
 
@@ -223,6 +225,10 @@ def main() -> None:
             began = time.monotonic()
             lines.append(examined(subject, node, binary))
             print(f"{subject.name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        if not options.emulator_only:
+            server = stack.enter_context(EmulatorServer("spec", token=TOKEN))
+            verdict = comply(_there(parts.find_helia(cache)), server.url, TOKEN, path / "suite")
+            print(f"public compliance suite on `spec`: {verdict.passed} of {COMPLIANCE} passed\n")
     print(printed(lines))
     if any(cell.startswith("NO") for line in lines for cell in line.cells.values()):
         sys.exit(1)

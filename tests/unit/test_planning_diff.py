@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinStatus, RemotePin, Removals, Safety, Traits
-from pinsync.planning.diff import decide, diff
+from pinsync.planning.diff import UPDATE_LOOKS, decide, diff
 from pinsync.planning.plan import Action, Entry, How, Kind, Known, Owned, PinState, State, Step
 from pinsync.planning.rules import backoff, fingerprint
 
@@ -174,7 +174,8 @@ def test_elsewhere_an_update_adds_then_waits_then_deletes() -> None:
 
 def test_an_update_that_does_not_come_to_its_end_is_taken_back() -> None:
     old, new = row(called="old"), row(requestid="r2", called="new", status=PinStatus.QUEUED, created=NOW - DAY)
-    decision = decided(want(name="new"), [old, new], entry(), [own(), own(requestid="r2")])
+    looked_at = entry(requestid="r2", state=PinState.QUEUED, follows=UPDATE_LOOKS)
+    decision = decided(want(name="new"), [old, new], looked_at, [own(), own(requestid="r2")])
     action = only(decision.actions)
     assert (action.step, action.state, action.requestid, action.survivor) == (Step.DELETE, State.DO, "r2", "r1")
     assert decision.after is not None

@@ -17,7 +17,9 @@ from .cli_process import environment
 
 
 def test_an_https_endpoint_is_verified_by_the_usual_authorities() -> None:
-    assert trust("attic", "https://api.example", None) is True
+    context = trust("attic", "https://api.example", None)
+    assert isinstance(context, ssl.SSLContext)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_plain_http_has_no_certificate_to_verify() -> None:

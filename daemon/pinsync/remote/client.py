@@ -11,7 +11,9 @@ import json
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -96,17 +98,21 @@ class RemoteClient:
         secret = token.get_secret_value() if token and auth != "none" else ""
         self._secrets = secrets_of(auth, secret)
         self._unsendable = auth != "none" and not (secret and secret.isascii() and secret.isprintable())
-        self._client = httpx.AsyncClient(
+        # A lane is a client with one connection. One client with many would look through all of them at each request.
+        self._open_lane = partial(
+            httpx.AsyncClient,
             auth=Authorization(auth, secret) if secret else None,
             headers={"User-Agent": f"pinsync/{__version__}", "Accept": "application/json"},
             timeout=timeout,
             follow_redirects=False,
             http2=False,
-            limits=httpx.Limits(max_connections=limiter.concurrency, max_keepalive_connections=limiter.concurrency),
+            limits=httpx.Limits(max_connections=1 if transport is None else None),
             transport=transport,
             trust_env=transport is None,  # proxies; and a given transport is the only one
             verify=trust(name, self._base, ca_file),
         )
+        self._lanes: list[httpx.AsyncClient] = []
+        self._free: list[httpx.AsyncClient] = []
 
     def __repr__(self) -> str:
         return f"<RemoteClient {self.name} at {self._base}>"
@@ -121,7 +127,8 @@ class RemoteClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        for lane in self._lanes:
+            await lane.aclose()
 
     @property
     def skew(self) -> float | None:
@@ -254,10 +261,11 @@ class RemoteClient:
                 async with asyncio.timeout(self._deadline):
                     headers = {"Content-Type": "application/json"} if content is not None else None
                     url = self._base + path
-                    async with self._client.stream(method, url, content=content, headers=headers) as response:
-                        status = response.status_code
-                        body = await self._body(call, response)
-                        given = {name.lower(): value for name, value in response.headers.items()}
+                    with self._lane() as lane:
+                        async with lane.stream(method, url, content=content, headers=headers) as response:
+                            status = response.status_code
+                            body = await self._body(call, response)
+                            given = {name.lower(): value for name, value in response.headers.items()}
                 answer = Answer(status, given, body, self.clock.now())
             except RemoteError as error:
                 problem = type(error).__name__
@@ -279,6 +287,18 @@ class RemoteClient:
             if reset is not None and reset - answer.now <= self.MAX_PAUSE:
                 self.limiter.pause_until(reset)
         return answer, sent_at
+
+    @contextmanager
+    def _lane(self) -> Iterator[httpx.AsyncClient]:
+        """A connection that is free; the limiter sees to it that there are no more than `concurrency`."""
+        if not self._free:
+            self._free.append(self._open_lane())
+            self._lanes.append(self._free[-1])
+        lane = self._free.pop()
+        try:
+            yield lane
+        finally:
+            self._free.append(lane)
 
     async def _body(self, call: Call, response: httpx.Response) -> bytes:
         parts: list[bytes] = []

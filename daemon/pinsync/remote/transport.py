@@ -97,9 +97,11 @@ def trust(name: str, base: str, ca_file: Path | None) -> ssl.SSLContext | bool:
     Reading the usual authorities takes 20 ms, which plain HTTP has no use for; a proxy of its own has its own. Raises
     `RemoteError` when the file cannot be used.
     """
-    if ca_file is None:
-        return not base.startswith("http:")
+    if ca_file is None and base.startswith("http:"):
+        return False
     context = httpx.create_ssl_context()
+    if ca_file is None:
+        return context
     try:
         context.load_verify_locations(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one

@@ -7,9 +7,8 @@ before it posts anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
 
 from pinsync.clock import Clock
 from pinsync.ledger.ledger import Ledger
@@ -41,6 +40,11 @@ class Applier:
         self._adder = Adder(self._desk, dial)
         self._remover = Remover(self._desk, proof, self._adder.post)
         self._concurrency = view.settings.concurrency
+        rate = view.client.limiter.rate if view.client else None
+        # Intents are written together, so that a disk's flush is not paid for each; under a rate limit only as many as
+        # can go out soon.
+        self._batch = self._concurrency * 16 if rate is None else max(self._concurrency, min(rate.count, 128))
+        self._broken: Exception | None = None
         self._stop = stop
         self._progress = progress
 
@@ -55,20 +59,25 @@ class Applier:
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._concurrency)]
         try:
             stream = iter(actions)
-            while not self._stop.is_set() and (batch := list(islice(stream, self._concurrency * 4))):
+            while not self._stop.is_set() and (batch := list(islice(stream, self._batch))):
                 batch = [action for action in batch if self._may(action)]
                 desk.flush()
                 ids = desk.ledger.intend(desk.run, desk.remote, batch, desk.clock.now())
                 for item in zip(ids, batch, strict=True):
-                    await _unless_ended(queue.put(item), workers)
+                    await queue.put(item)
                 self._progress(desk.done)
-            await _unless_ended(queue.join(), workers)
+                if self._broken is not None:
+                    break
+            await queue.join()
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-            desk.flush()
+            if self._broken is None:
+                desk.flush()
             self._progress(desk.done)
+        if self._broken is not None:
+            raise self._broken
         return desk.done
 
     def _may(self, action: Action) -> bool:
@@ -87,6 +96,8 @@ class Applier:
         while True:
             id_, action = await queue.get()
             try:
+                if self._broken is not None:
+                    continue  # its intent stays open for the next pass
                 if self._stop.is_set() or not self._may(action):
                     desk.later(Settled(id_, "moot", "not begun"), None)
                 elif action.step is Step.POST:
@@ -96,17 +107,7 @@ class Applier:
                 if desk.overdue:
                     desk.flush()
                     self._progress(desk.done)
+            except Exception as error:
+                self._broken = self._broken or error  # the ledger failed, or a bug: raised when all is quiet
             finally:
                 queue.task_done()
-
-
-async def _unless_ended(waiting: Coroutine[Any, Any, None], workers: Sequence[asyncio.Task[None]]) -> None:
-    """Wait for this, or raise what ended a worker: none of them ends by itself."""
-    task = asyncio.ensure_future(waiting)
-    try:
-        await asyncio.wait({task, *workers}, return_when=asyncio.FIRST_COMPLETED)
-        for worker in workers:
-            if worker.done():
-                worker.result()
-    finally:
-        task.cancel()
