@@ -34,7 +34,7 @@ class ClusterService:
     """
 
     def __init__(
-        self, binary: Path, kubo_binary: Path, directory: Path, *, guarded: bool = True, pin_timeout: str = "3s"
+        self, binary: Path, kubo_binary: Path, directory: Path, *, guarded: bool = True, pin_timeout: str = "60s"
     ) -> None:
         self.kubo = KuboNode(kubo_binary, directory / "kubo")
         self.url = ""

@@ -112,20 +112,21 @@ def first_mirror(stage: Stage, nature: Nature) -> None:
 
 
 def rename(stage: Stage, nature: Nature) -> None:
-    """A new name reaches the service without a moment in which the pin is not live; then there is nothing to do."""
+    """A new name reaches the service without a moment in which it is not pinned; then there is nothing to do."""
     stage.pin(*MINE, called=OLD)
     stage.at_rest()
     first_name = stage.live(MINE[0])[0].name
+    held = [status for status in PinStatus if status.live] if nature.deletes_pairs else [PinStatus.PINNED]
     for turn, called in enumerate((NEW, f"{PREFIX}newer")):
         stage.node.pins[cid(MINE[0])] = called
-        with stage.watching(MINE[0]) as counted:
+        with stage.watching(MINE[0], *held) as counted:
             stage.at_rest()
             for _ in range(UPDATE_LOOKS if len(stage.of(MINE[0])) > 1 else 0):
                 stage.later(1800.0)
                 stage.sync()
             stage.at_rest()
         first = nature.deletes_pairs and not turn
-        assert min(counted) >= 1 or (first and _filled(counted)), "the pin was gone for a moment"
+        assert min(counted) >= 1 or (first and _filled(counted)), "for a moment it was not pinned"
         (row,) = stage.live(MINE[0])
         assert row.status is PinStatus.PINNED
         stage.silent()
@@ -179,7 +180,7 @@ def failed_retry(stage: Stage, nature: Nature) -> None:
     before = stage.mutations
     stage.sync()
     assert stage.mutations == before, "tried again without a pause"
-    with stage.watching(bad, live=False) as counted:
+    with stage.watching(bad) as counted:
         stage.later(90.0)
         stage.at_rest()
     assert min(counted) >= 1 or (nature.deletes_pairs and _filled(counted)), "deleted before another was there"

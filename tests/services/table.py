@@ -32,7 +32,8 @@ from tests.real.mock_service import MockService
 from tests.services.compliance import CHECKS as COMPLIANCE
 from tests.services.compliance import comply
 from tests.services.contract import CHECKS, MINE, NATURES, PROFILES, REAL, Nature
-from tests.services.stage import Emulated, Real, RealCluster, RealHelia, RealMock, Stage
+from tests.services.real_stages import Real, RealCluster, RealHelia, RealMock
+from tests.services.stage import Emulated, Stage
 
 PINS = 200
 KUBO_PATIENCE = 10.0  # seconds for `ipfs pin remote ls`
@@ -87,7 +88,9 @@ def subjects(cache: Path, real: bool, stack: ExitStack, directory: Path) -> tupl
         return RealHelia(path, stack.enter_context(HeliaService(helia, node.api_url, path / "helia")), node)
 
     def real_cluster(path: Path, stack: ExitStack) -> Stage:
-        return RealCluster(path, stack.enter_context(ClusterService(cluster, kubo, path / "cluster")), node)
+        return RealCluster(
+            path, stack.enter_context(ClusterService(cluster, kubo, path / "cluster", pin_timeout="5s")), node
+        )
 
     def open_cluster(path: Path, stack: ExitStack) -> Stage:
         service = stack.enter_context(ClusterService(cluster, kubo, path / "cluster", guarded=False))

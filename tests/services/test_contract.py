@@ -11,8 +11,9 @@ from tests.real.cluster import ClusterService
 from tests.real.helia import HeliaService
 from tests.real.kubo import KuboNode
 from tests.real.mock_service import MockService
-from tests.services.contract import CHECKS, NATURES, PROFILES, REAL, Check
-from tests.services.stage import Emulated, RealCluster, RealHelia, RealMock
+from tests.services.contract import CHECKS, NATURES, PROFILES, REAL, Check, failed_retry
+from tests.services.real_stages import RealCluster, RealHelia, RealMock
+from tests.services.stage import Emulated
 
 contract = pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.__name__)
 
@@ -53,5 +54,6 @@ def test_on_real_helia(check: Check, helia_packages: Path, content: KuboNode, tm
 def test_on_a_real_cluster(
     check: Check, cluster_binary: Path, kubo_binary: Path, content: KuboNode, tmp_path: Path
 ) -> None:
-    with ClusterService(cluster_binary, kubo_binary, tmp_path / "cluster") as service:
+    patience = "5s" if check is failed_retry else "60s"
+    with ClusterService(cluster_binary, kubo_binary, tmp_path / "cluster", pin_timeout=patience) as service:
         check(RealCluster(tmp_path, service, content), REAL["cluster"])
