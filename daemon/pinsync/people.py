@@ -32,7 +32,8 @@ class Released:
 def held(ledger: Ledger, remote: str | None) -> Released:
     """What the last recorded pass held: what `approve --all` would release."""
     pins = tuple(one for one in ledger.pending(remote) if one.state is State.HELD)
-    return Released(pins, ledger.standing_doubts())
+    codes = {one.code for one in pins}
+    return Released(pins, tuple(doubt for doubt in ledger.standing_doubts() if remote is None or doubt[0] in codes))
 
 
 def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too: bool, at: float, by: str) -> Released:
@@ -46,7 +47,8 @@ def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too:
     everything = ledger.pending(remote)
     if not cids:
         released = [one for one in everything if one.state is State.HELD]
-        doubts = ledger.standing_doubts() if remote is None or any(released) else ()
+        codes = {one.code for one in released}
+        doubts = tuple(doubt for doubt in ledger.standing_doubts() if remote is None or doubt[0] in codes)
     else:
         released, doubts = [], ()
         for cid in cids:
@@ -68,7 +70,7 @@ def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too:
         for one in released:
             ledger.put_approval(one, now_too, at, by)
         for code, _ in doubts:
-            ledger.approve_doubt(code, at, by)
+            ledger.accept_doubt(code, remote, at, by)
     return Released(tuple(released), doubts)
 
 
@@ -103,6 +105,7 @@ async def adopt(
     now = clock.now()
     taken, skipped = [], []
     with ledger.store.transaction():
+        ledger.not_quiet(client.name)
         for row in rows:
             owned = {one.requestid: one for one in ledger.owned_of(client.name, row.key)}
             entry = ledger.entry(client.name, row.key)

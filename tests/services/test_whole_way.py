@@ -70,7 +70,7 @@ def settled(pinsync: Operator) -> dict[str, Any]:
             out, err = process.communicate(timeout=60)
         answer: dict[str, Any] = json.loads(out)
         assert process.returncode in (0, 3), out + err
-        assert did(answer) == {}
+        assert did(answer).keys() <= {"waiting"}, "a pin on its way may be missing from one list"
         if process.returncode == 0:
             return answer
         assert time.monotonic() < deadline, out

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from pinsync.cid import parse_cid
 from pinsync.emulator.records import Seed
-from pinsync.house import reading, writing
+from pinsync.house import State, reading, writing
 from pinsync.model import Mode, PinStatus, Removals, Safety
 from pinsync.people import approve
-from pinsync.planning.plan import Kind, State
+from pinsync.planning.plan import Kind
+from pinsync.planning.plan import State as Stage
 from tests.mirror import Mirror, cid
 
 PROFILES = ["spec", "nft.storage", "mock", "rb"]
@@ -533,7 +536,7 @@ def test_a_plan_changes_nothing_anywhere_and_says_what_the_pass_does(mirror: Mir
     mirror.sync()
     mirror.unpin(0)
     _, actions = mirror.plan()
-    assert [(action.kind, action.state, action.cid) for action in actions] == [(Kind.REMOVE, State.DO, cid(0))]
+    assert [(action.kind, action.state, action.cid) for action in actions] == [(Kind.REMOVE, Stage.DO, cid(0))]
     assert cid(0) in mirror.there()
     with reading(mirror.settings) as ledger:
         assert ledger is not None
@@ -629,3 +632,140 @@ def test_a_remote_that_refuses_deletions_is_not_hammered(tmp_path: Path, closed:
     mirror.sync()
     mirror.sync()
     assert len(mirror.there()) == 28
+
+
+# -- what a cold review found ------------------------------------------------------------------------------------------
+
+
+def words(mirror: Mirror, remote: str | None = None, *names: object) -> int:
+    """A person approves; how many pins that released."""
+    with writing(mirror.settings, "test") as state:
+        cids = [parse_cid(cid(name)) for name in names]
+        return len(approve(state.ledger, remote, cids, now_too=False, at=mirror.clock.now(), by="me").pins)
+
+
+@pytest.mark.parametrize("profile", ["nft.storage", "spec", "rb"])
+def test_pins_that_others_made_after_a_crash_are_not_ours(tmp_path: Path, profile: str) -> None:
+    mirror = Mirror(tmp_path, profile, concurrency=2)
+    mirror.pin(*MANY)
+    mirror.emulator.become(latency=0.5)
+
+    async def die(state: State) -> None:
+        task = asyncio.ensure_future(mirror._sync(state, None))
+        while mirror.emulator.mutations < 6:  # noqa: ASYNC110 - time is virtual here
+            await asyncio.sleep(0)
+        del task
+        raise KeyboardInterrupt  # as good as kill -9: nothing is noted any more
+
+    with pytest.raises(KeyboardInterrupt), writing(mirror.settings, "test") as state:
+        state.ledger.settle = lambda *_: None  # type: ignore[method-assign]
+        asyncio.run(die(state))
+    mirror.emulator.become(latency=0.02)
+    theirs = [n for n in MANY if cid(n) not in mirror.there()][:3]
+    assert len(theirs) == 3
+    mirror.emulator.seed_pins([Seed(cid(n), name="by hand", meta={"who": "them"}) for n in theirs])
+    before = {pin.requestid: pin for pin in mirror.emulator.pins() if pin.name == "by hand"}
+    for _ in range(3):
+        mirror.sync()
+        mirror.later(600)
+    after = {pin.requestid: pin for pin in mirror.emulator.pins()}
+    assert all(after[requestid] == pin for requestid, pin in before.items())
+    assert set(mirror.there()) == {cid(n) for n in MANY}
+    mirror.node.pins = {cid(n): "" for n in MANY if n not in theirs}
+    mirror.sync()
+    mirror.sync()
+    assert before.keys() <= {pin.requestid for pin in mirror.emulator.pins()}
+
+
+def test_passes_over_one_remote_alone_hold_as_well(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=0, max_removal_share=100))
+    path = mirror.manifest(f'[[pin]]\ncid = "{cid("m")}"\n')
+    mirror.pin(*MANY)
+    mirror.sync("there")
+    kept, mirror.node.pins = mirror.node.pins, {}
+    assert mirror.done(mirror.sync("there")) == {"held": 30}
+    mirror.node.pins = kept
+    mirror.sync("there")
+    mirror.change_node(skip_names=("",))
+    assert mirror.done(mirror.sync("there")) == {"held": 30}
+    mirror.change_node(skip_names=())
+    mirror.sync("there")
+    path.write_text("")
+    assert mirror.done(mirror.sync("there")) == {"held": 1}
+    assert len(mirror.there()) == 31
+
+
+def test_taking_the_nodes_away_from_a_remote_is_held_though_the_node_is_away(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY[:4])
+    mirror.sync()
+    mirror.node.away = "stopped"
+    mirror.change(nodes=False)
+    assert mirror.done(mirror.sync()) == {"held": 4}
+    mirror.later(86400)
+    mirror.sync()
+    assert len(mirror.there()) == 4
+
+
+def test_approving_at_one_remote_releases_nothing_at_another(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=0, max_removal_share=100))
+    mirror.add_remote("other")
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.node.pins = {}
+    mirror.sync()
+    assert words(mirror, "there") == 30
+    report = mirror.sync()
+    assert (mirror.done(report, 0), mirror.done(report, 1)) == ({"removed": 30}, {"held": 30})
+    assert len(mirror.there("other")) == 30
+    report = mirror.sync()
+    assert mirror.done(report, 1) == {"held": 30}, "the node is not believed to be empty before all remotes are told so"
+    words(mirror)
+    assert mirror.done(mirror.sync(), 1) == {"removed": 30}
+    assert mirror.sync().exit_code() == 0
+
+
+def test_an_approval_falls_with_the_doubt_that_it_was_about(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.node.pins = {}
+    mirror.sync()
+    assert words(mirror) == 30
+    mirror.pin(0)
+    assert mirror.done(mirror.sync()) == {"held": 29}, "the node has pins again: the limits count"
+    assert len(mirror.there()) == 30
+
+
+def test_an_approved_doubt_releases_what_was_shown_beyond_limits_and_after_grace(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=3600))
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.node.pins = {}
+    mirror.sync()
+    words(mirror)
+    assert mirror.done(mirror.sync()) == {"waiting": 30}
+    mirror.later(3601)
+    assert mirror.done(mirror.sync()) == {"removed": 30}
+
+
+def test_a_manifest_in_doubt_does_not_become_the_last_good_one(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    path = mirror.manifest("".join(f'[[pin]]\ncid = "{cid(n)}"\n' for n in MANY))
+    mirror.sync()
+    path.write_text("")
+    mirror.sync()
+    path.write_text("[[pin")
+    assert mirror.sync().exit_code() == 2
+    assert mirror.status()["remotes"][0]["wanted"] == 30
+
+
+def test_a_list_that_lost_all_its_lines_is_held(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    (tmp_path / "list.txt").write_text("".join(f"{cid(n)}\n" for n in MANY[:4]))
+    mirror.manifest(f'include = ["*.txt"]\n[[pin]]\ncid = "{cid("m")}"\n')
+    mirror.sync()
+    (tmp_path / "list.txt").write_text("")
+    assert mirror.done(mirror.sync()) == {"held": 4}
+    (tmp_path / "list.txt").unlink()
+    assert mirror.done(mirror.sync()) == {"held": 4}

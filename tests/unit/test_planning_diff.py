@@ -325,17 +325,17 @@ def test_a_new_ledger_removes_nothing_in_its_first_pass_though_the_mark_is_ours(
 def test_a_removal_says_which_part_of_the_configuration_caused_it() -> None:
     filtered = want(excluded=Excluded.FILTER)
     assert (
-        only(decided(filtered, [row()], entry(), [own()], config_change=("kubo kubo: only_names",)).actions).why != ""
+        only(decided(filtered, [row()], entry(), [own()], config_change=("node kubo: only_names",)).actions).why != ""
     )
     assert only(decided(filtered, [row()], entry(), [own()]).actions).why == ""
     elsewhere = decided(filtered, [row()], entry(), [own()], config_change=("remote other: mode",))
     assert only(elsewhere.actions).why == "", "what changed has nothing to do with it"
     ignored = want(excluded=Excluded.IGNORED)
-    assert only(decided(ignored, [row()], entry(), [own()], config_change=("kubo kubo: only_names",)).actions).why == ""
+    assert only(decided(ignored, [row()], entry(), [own()], config_change=("node kubo: only_names",)).actions).why == ""
     gone = decided(
-        None, [row()], entry(), [own()], config_change=("kubo kubo: mirror",), gone_sources=frozenset({"node:kubo"})
+        None, [row()], entry(), [own()], config_change=("node kubo: mirror",), gone_sources=frozenset({"node:kubo"})
     )
-    assert only(gone.actions).why == "kubo kubo: mirror"
+    assert only(gone.actions).why == "node kubo: mirror"
 
 
 def test_absence_from_the_nodes_is_to_be_proved_unless_a_node_shows_it() -> None:

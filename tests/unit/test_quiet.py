@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 
 from pinsync.emulator.records import Seed
-from pinsync.house import writing
+from pinsync.house import reading, writing
 from pinsync.model import PinStatus, Safety
-from pinsync.people import approve
+from pinsync.people import adopt, approve
 from tests.mirror import Mirror, cid
 
 MANY = list(range(300))
@@ -131,3 +133,65 @@ def test_a_service_that_does_not_count_is_listed_every_time(tmp_path: Path) -> N
     for _ in range(3):
         report = mirror.sync()
     assert report.remotes[0].view.listed == "complete"
+
+
+class Deaf(httpx.AsyncBaseTransport):
+    """A service that does not heed `after`."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self.inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_remove_param("after")
+        return await self.inner.handle_async_request(request)
+
+
+def test_a_service_that_does_not_heed_after_is_listed_every_time(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "spec")
+    mirror.transports["there"] = Deaf
+    mirror.pin(*range(40))
+    for _ in range(4):
+        report = mirror.sync()
+    assert report.remotes[0].view.listed == "complete"
+
+
+def test_a_pass_that_dies_before_its_end_is_not_remembered_as_quiet(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "spec", safety=Safety(grace=3600))
+    mirror.pin(*range(40))
+    for _ in range(3):
+        mirror.sync()
+    mirror.unpin(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pinsync.reconcile.record", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            mirror.sync()
+    mirror.pin(0)
+    mirror.sync()
+    assert mirror.status()["remotes"][0]["wanted"] == 40
+    mirror.later(1800)
+    mirror.unpin(0)
+    mirror.sync()
+    mirror.later(1900)
+    mirror.sync()
+    assert cid(0) in mirror.there(), "its grace began anew"
+
+
+def test_adopted_pins_are_acted_upon_by_the_next_pass(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "spec")
+    mirror.pin(*range(40))
+    mirror.sync()
+    mirror.seed("a", name="old")
+    mirror.pin("a", called="new")
+    for _ in range(3):
+        report = mirror.sync()
+    assert report.remotes[0].view.listed == "unchanged"
+
+    async def take() -> None:
+        with writing(mirror.settings, "test") as state, reading(mirror.settings) as ledger:
+            assert ledger is not None
+            async with mirror._client(mirror.settings.remotes[0], ledger.remote("there")) as client:
+                adopted = await adopt(state.ledger, client, (state.mirror_id,), [], mirror.clock)
+                assert len(adopted.pins) == 1
+
+    asyncio.run(take())
+    assert mirror.done(mirror.sync()) == {"updated": 1}

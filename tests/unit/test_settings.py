@@ -593,9 +593,9 @@ class TestFingerprint:
     @pytest.mark.parametrize(
         ("changed", "part"),
         [
-            (BASE.replace('"b"', '"c"'), "kubo kubo: only_names"),
-            (BASE + 'skip_names = ["x"]\n', "kubo kubo: skip_names"),
-            (BASE + "mirror = false\n", "kubo kubo: mirror"),
+            (BASE.replace('"b"', '"c"'), "node kubo: only_names"),
+            (BASE + 'skip_names = ["x"]\n', "node kubo: skip_names"),
+            (BASE + "mirror = false\n", "node kubo: mirror"),
             (BASE + '[manifest]\npath = "other.toml"\n', "manifest.path"),
             (BASE + '[mirror]\nid = "x"\n', "mirror.id"),
             (BASE.replace(ONE, ONE + "nodes = false\n"), "remote nftstorage: nodes"),

@@ -23,7 +23,7 @@ from pinsync.planning.plan import (
     Shut,
     State,
 )
-from pinsync.spool import body_text
+from pinsync.spool import body_of, body_text
 
 from .records import OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
 from .store import Store
@@ -196,11 +196,14 @@ class Ledger:
     def open_intents(self, remote: str) -> list[OpenIntent]:
         """Requests whose outcome nobody noted: the process ended in between."""
         rows = self.store.execute(
-            "SELECT id, kind, step, key, cid, requestid, at FROM journal "
+            "SELECT id, kind, step, key, cid, requestid, at, body FROM journal "
             "WHERE remote = ? AND state IN ('open', 'unclear') ORDER BY key",
             (remote,),
         )
-        return [OpenIntent(id_, Kind(kind), step, key, cid, rid, at) for id_, kind, step, key, cid, rid, at in rows]
+        return [
+            OpenIntent(id_, Kind(kind), step, key, cid, rid, at, body_of(body))
+            for id_, kind, step, key, cid, rid, at, body in rows
+        ]
 
     def note(self, run: int | None, remote: str, entry: Entry, what: str, outcome: str, now: float) -> None:
         """An event in the life of a pin that was no request of a pass: seen pinned, seen failed, adopted…"""
@@ -314,6 +317,7 @@ class Ledger:
         for (code,) in self.store.execute("SELECT code FROM doubts").fetchall():
             if code not in current:
                 self.store.execute("DELETE FROM doubts WHERE code = ?", (code,))
+                self.store.execute("DELETE FROM doubt_approvals WHERE code = ?", (code,))
         for doubt in current.values():
             self.store.execute(
                 "INSERT INTO doubts (code, reason, since) VALUES (?, ?, ?) "
@@ -321,18 +325,45 @@ class Ledger:
                 (doubt.code, doubt.reason, now),
             )
 
-    def approved_doubts(self) -> frozenset[str]:
-        """Codes of doubts that a person released as a whole."""
-        rows = self.store.execute("SELECT code FROM doubts WHERE approved_at IS NOT NULL")
-        return frozenset(code for (code,) in rows)
+    def accepted_doubts(self) -> frozenset[tuple[str, str]]:
+        """(code, remote) of doubts that a person released as a whole; "" stands for every remote."""
+        return frozenset(self.store.execute("SELECT code, remote FROM doubt_approvals"))
 
     def standing_doubts(self) -> tuple[tuple[str, str], ...]:
-        """(code, reason) of doubts that nobody has released."""
-        return tuple(self.store.execute("SELECT code, reason FROM doubts WHERE approved_at IS NULL ORDER BY code"))
+        """(code, reason) of doubts that nobody has released everywhere."""
+        sql = (
+            "SELECT code, reason FROM doubts "
+            "WHERE code NOT IN (SELECT code FROM doubt_approvals WHERE remote = '') ORDER BY code"
+        )
+        return tuple(self.store.execute(sql))
 
-    def approve_doubt(self, code: str, at: float, by: str) -> None:
-        """A person released a doubt as a whole."""
-        self.store.execute("UPDATE doubts SET approved_at = ?, approved_by = ? WHERE code = ?", (at, by, code))
+    def accept_doubt(self, code: str, remote: str | None, at: float, by: str) -> None:
+        """A person released a doubt as a whole, at one remote or everywhere."""
+        self.store.execute(
+            "INSERT OR REPLACE INTO doubt_approvals (code, remote, at, by) VALUES (?, ?, ?, ?)",
+            (code, remote or "", at, by),
+        )
+
+    def keep_approvals(self, remote: str, approvals: Approvals) -> None:
+        """Drop the approvals of one remote that are void, and note those whose doubt was accepted."""
+        for row in self.store.execute(
+            "SELECT kind, key, requestid, code FROM approvals WHERE remote = ?", (remote,)
+        ).fetchall():
+            kept = approvals.get((Kind(row[0]), row[1], row[2]))
+            where = (remote, *row[:3])
+            if kept is None:
+                self.store.execute(
+                    "DELETE FROM approvals WHERE remote = ? AND kind = ? AND key = ? AND requestid = ?", where
+                )
+            elif kept.code != row[3]:
+                self.store.execute(
+                    "UPDATE approvals SET code = ? WHERE remote = ? AND kind = ? AND key = ? AND requestid = ?",
+                    (kept.code, *where),
+                )
+
+    def not_quiet(self, remote: str) -> None:
+        """Forget that the last pass found nothing to do at a remote: the next one lists it."""
+        self.store.execute("UPDATE remotes SET quiet = NULL WHERE name = ?", (remote,))
 
     def put_approval(self, one: Pending, now_too: bool, at: float, by: str) -> None:
         """A person released one action."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pinsync.model import Traits
+from pinsync.model import PinBody, Traits
 from pinsync.planning.plan import Kind, Shut, State
 
 
@@ -64,6 +64,7 @@ class OpenIntent:
     cid: str
     requestid: str | None
     at: float
+    body: PinBody | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,11 @@ VERSION_1 = (
         PRIMARY KEY (remote, kind, key, requestid)
     ) WITHOUT ROWID""",
     """CREATE TABLE doubts (
-        code TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL, approved_at REAL, approved_by TEXT
+        code TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE doubt_approvals (
+        code TEXT NOT NULL, remote TEXT NOT NULL DEFAULT '', at REAL NOT NULL, by TEXT NOT NULL,
+        PRIMARY KEY (code, remote)
     ) WITHOUT ROWID""",
     """CREATE TABLE sources (
         name TEXT PRIMARY KEY, kind TEXT NOT NULL, ok INTEGER NOT NULL, error TEXT, pins INTEGER, peer_id TEXT,

@@ -410,10 +410,15 @@ def _remove(
 def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
     """The changed parts of the configuration that made it unwanted, or "" where the sources themselves did."""
     about: tuple[str, ...] = ()
-    if want is None and view.gone_sources.intersection(before.sources.split()):
-        about = ("kubo ", "manifest.path")
-    elif want is not None and want.excluded is Excluded.FILTER:
-        about = ("kubo ", f"remote {view.remote}: mode")
-    elif want is not None and want.excluded is Excluded.ROUTING:
-        about = (f"remote {view.remote}: ",)
+    here = f"remote {view.remote}: "
+    if want is None:
+        wanted_by = set(before.sources.split())
+        if view.gone_sources & wanted_by:
+            about = ("node ", "manifest.path")
+        if wanted_by - view.whole_sources:  # a source that was not read may have it still
+            about += (here,)
+    elif want.excluded is Excluded.FILTER:
+        about = ("node ", f"{here}mode")
+    elif want.excluded is Excluded.ROUTING:
+        about = (here,)
     return ", ".join(part for part in view.config_change if part.startswith(about)) if about else ""

@@ -5,7 +5,7 @@ Pure. `tally` counts a remote's whole plan first, `judge` then answers for one a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pinsync.model import Removals, Safety
@@ -51,8 +51,8 @@ class Counter:
 
     def _beyond_limits(self, action: Action) -> bool:
         """Whether something else than a limit decides about this removal."""
-        approval = _approval(action, self.approvals)
-        return approval is not None or bool(self.doubts) or bool(action.why)
+        approved = stands(_approval(action, self.approvals), action, self.doubts)
+        return approved or bool(self.doubts) or bool(action.why)
 
     def tally(self) -> Tally:
         """The counts so far."""
@@ -110,7 +110,7 @@ def judge(
             return replace(action, state=State.HELD, code=config_code(action.why), reason=reason, until=None)
         if action.state is State.WAITING and not (approval and approval.now):
             return action
-        if approval is not None:
+        if stands(approval, action, doubts):
             return replace(
                 action,
                 state=State.DO,
@@ -159,6 +159,38 @@ def judge(
         return open_to(action)
 
     return judgement
+
+
+CONFIRMED = "confirmed"
+"""The code of an approval whose doubt was accepted while it stood: what it was about has become the truth."""
+
+
+def in_force(
+    approvals: Approvals, observed: Sequence[Doubt], accepted: Collection[str], sources_whole: bool
+) -> Approvals:
+    """The approvals as this pass finds them (semantics: *Approve*: what changed since is not released).
+
+    One that was given for a doubt is void when the doubt is gone, and confirmed when the doubt stands and was accepted
+    as a whole. While a source cannot be read whole nothing is known about its doubts, and nothing is voided.
+    """
+    codes = {doubt.code for doubt in observed}
+    kept = {}
+    for key, approval in approvals.items():
+        about_doubt = approval.code.startswith(("emptied:", "peer:"))
+        if about_doubt and approval.code in accepted and approval.code in codes:
+            kept[key] = replace(approval, code=CONFIRMED)
+        elif not about_doubt or approval.code in codes or not sources_whole:
+            kept[key] = approval
+    return kept
+
+
+def stands(approval: Approval | None, action: Action, doubts: Sequence[Doubt]) -> bool:
+    """Whether an approval is about what holds this removal now, so that neither setting nor limit counts for it."""
+    if approval is None:
+        return False
+    if approval.code in ("limit", "approve", CONFIRMED) or approval.now:
+        return True
+    return approval.code == config_code(action.why) or any(approval.code == doubt.code for doubt in doubts)
 
 
 def config_code(why: str) -> str:

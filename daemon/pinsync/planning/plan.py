@@ -187,6 +187,7 @@ class View:
     `sources_whole`: every source that could want something here was read whole; else `sources_reason`.
     `config_change`: the parts of the configuration that differ from the last pass (`Settings.fingerprint_parts`).
     `gone_sources`: names of sources that fed this remote and are not in the configuration any more.
+    `whole_sources`: names of sources that were read whole in this pass.
     `first_listing`: this ledger has never seen a complete listing of this remote.
     `mirror_ids`: the current id first, then ids that this ledger used before.
     """
@@ -203,6 +204,7 @@ class View:
     sources_reason: str | None = None
     config_change: tuple[str, ...] = ()
     gone_sources: frozenset[str] = frozenset()
+    whole_sources: frozenset[str] = frozenset()
     first_listing: bool = False
     origins: tuple[str, ...] = ()
 

@@ -39,6 +39,9 @@ async def probe(client: Lister, newest: int) -> Probe | None:
 
 
 def agrees(seen: Probe, listed: Sequence[int]) -> bool:
-    """Whether the counts are those of a complete listing, or all as much too high (a service that counts one more)."""
+    """Whether the counts are those of a complete listing, or all as much too high (a service that counts one more).
+
+    Nothing may be newer than the newest that was listed: else `after` is not obeyed, and would show no later pin.
+    """
     offsets = {count - number for count, number in zip(seen.counts, listed, strict=True)}
-    return offsets in ({0}, {1})
+    return offsets in ({0}, {1}) and seen.later in offsets

@@ -138,9 +138,9 @@ class Settings:
             "manifest.path": str(self.manifest.path) if self.manifest.path else None,
         }
         for node in self.nodes:
-            parts[f"kubo {node.name}: mirror"] = node.mirror
-            parts[f"kubo {node.name}: only_names"] = sorted(set(node.only_names))
-            parts[f"kubo {node.name}: skip_names"] = sorted(set(node.skip_names))
+            parts[f"node {node.name}: mirror"] = node.mirror
+            parts[f"node {node.name}: only_names"] = sorted(set(node.only_names))
+            parts[f"node {node.name}: skip_names"] = sorted(set(node.skip_names))
         for remote in self.remotes:
             parts[f"remote {remote.name}: nodes"] = remote.nodes
             parts[f"remote {remote.name}: mode"] = str(remote.mode)

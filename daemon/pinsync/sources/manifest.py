@@ -82,8 +82,12 @@ def read_manifest(path: Path, *, remotes: Collection[str], files: Files | None =
 
 
 def emptied(before: Mapping[str, Included], now: Mapping[str, Included]) -> tuple[str, ...]:
-    """The includes that gave files before and give none now; one taken out of the manifest is not among them."""
-    return tuple(name for name, gave in before.items() if gave.files and name in now and not now[name].files)
+    """The includes that gave files, or entries, before and give none now; one taken out of the manifest is not one."""
+    return tuple(
+        name
+        for name, gave in before.items()
+        if name in now and ((gave.files and not now[name].files) or (gave.entries and not now[name].entries))
+    )
 
 
 def manifest_rows(manifest: Manifest) -> Iterator[Row]:

@@ -6,11 +6,31 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.records import Settled
-from pinsync.model import RemotePin
+from pinsync.ledger.records import OpenIntent, Settled
+from pinsync.model import RemotePin, Traits
 from pinsync.planning.plan import How, Owned, Step
 
 from .observe import RemoteView
+
+WINDOW = 300.0  # seconds after an intent in which its request was sent, if it was
+MARGIN = 60.0  # seconds that clocks may differ when nothing better is known
+
+
+def _whose(row: RemotePin, intent: OpenIntent, mirror_ids: tuple[str, ...], traits: Traits) -> How | None:
+    """Whose a pin is that an interrupted POST may have made; None where the intent says nothing about it.
+
+    Our mark says ours, unless the record is older than the request: then it served somebody before. Without the mark a
+    pin is another's, however fresh, except at a service that drops meta: there it must be named as asked, and made
+    when the request could have been under way.
+    """
+    begun = intent.at + (traits.skew or 0.0) - MARGIN
+    made = row.created / 1e9
+    if row.mark in mirror_ids:
+        return How.FOREIGN if row.requestid == row.cid and made < begun else How.CREATED
+    if row.mark is not None or traits.meta_kept is not False or intent.body is None:
+        return None
+    named = (row.name or "") in ("", row.cid) if not intent.body.name else row.name == intent.body.name
+    return How.CREATED if named and begun <= made <= begun + WINDOW + 2 * MARGIN else None
 
 
 def resolve_intents(ledger: Ledger, view: RemoteView, rows: Callable[[Iterable[bytes]], Iterator[RemotePin]],
@@ -26,7 +46,7 @@ def resolve_intents(ledger: Ledger, view: RemoteView, rows: Callable[[Iterable[b
     seen: dict[bytes, list[RemotePin]] = {}
     for row in rows({intent.key for intent in intents}):
         seen.setdefault(row.key, []).append(row)
-    remote, skew = view.settings.name, view.traits.skew or 0.0
+    remote = view.settings.name
     settled = []
     with ledger.store.transaction():
         for intent in intents:
@@ -34,14 +54,9 @@ def resolve_intents(ledger: Ledger, view: RemoteView, rows: Callable[[Iterable[b
             if intent.step == Step.POST:
                 owned = {one.requestid: one for one in ledger.owned_of(remote, intent.key)}
                 for row in there:
-                    after = row.created / 1e9 >= intent.at + skew - margin
-                    if row.requestid in owned or row.mark not in (None, *mirror_ids):
-                        continue
-                    if after or row.requestid != row.cid:
-                        if after or row.mark is not None:
-                            ledger.own(remote, Owned(row.requestid, row.key, row.cid, How.CREATED, row.created), now)
-                    else:
-                        ledger.own(remote, Owned(row.requestid, row.key, row.cid, How.FOREIGN, row.created), now)
+                    how = None if row.requestid in owned else _whose(row, intent, mirror_ids, view.traits)
+                    if how is not None:
+                        ledger.own(remote, Owned(row.requestid, row.key, row.cid, how, row.created), now)
                 entry = ledger.entry(remote, intent.key)
                 if entry is not None and not there and not entry.unclear:
                     ledger.put_entry(remote, replace(entry, unclear=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,17 +80,44 @@ class Sources:
     manifest: ManifestView = field(default_factory=ManifestView)
     node_doubts: list[Doubt] = field(default_factory=list)
     manifest_doubts: list[Doubt] = field(default_factory=list)
-    config_change: tuple[str, ...] = ()
-    gone: frozenset[str] = frozenset()
+    changes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+    accepted: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def mirrored(self) -> list[NodeView]:
         """The nodes whose pins are wanted."""
         return [node for node in self.nodes if node.settings.mirror]
 
+    def observed(self, remote: RemoteSettings) -> list[Doubt]:
+        """What makes this pass doubt a source of this remote, accepted by a person or not."""
+        return [*(self.node_doubts if remote.nodes else ()), *self.manifest_doubts]
+
+    def accepts(self, remote: str, doubt: Doubt) -> bool:
+        """Whether a person said that this is how things are, for this remote or for all."""
+        return (doubt.code, "") in self.accepted or (doubt.code, remote) in self.accepted
+
     def doubts(self, remote: RemoteSettings) -> list[Doubt]:
         """What holds every removal at this remote."""
-        return [*(self.node_doubts if remote.nodes else ()), *self.manifest_doubts]
+        return [doubt for doubt in self.observed(remote) if not self.accepts(remote.name, doubt)]
+
+    def unsettled(self, remotes: Sequence[RemoteSettings]) -> list[Doubt]:
+        """Doubts that somebody has yet to accept for some remote: their sources do not become the new truth."""
+        return list({doubt.code: doubt for remote in remotes for doubt in self.doubts(remote)}.values())
+
+    def config_change(self, remote: str) -> tuple[str, ...]:
+        """The parts of the configuration that differ from the last pass over this remote."""
+        return self.changes.get(remote, ())
+
+    def gone(self, remote: str) -> frozenset[str]:
+        """Sources that fed this remote and do not any more."""
+        return self.unknown | ({"manifest"} if "manifest.path" in self.config_change(remote) else set())
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """The sources that were read whole."""
+        manifest = set() if self.manifest.problems else {"manifest"}
+        return frozenset({node.label for node in self.mirrored if node.whole} | manifest)
 
     def not_whole(self, remote: RemoteSettings) -> str | None:
         """Why not everything that could be wanted at this remote was read; None where everything was."""
@@ -168,18 +195,13 @@ async def read_sources(
             if view.settings.mirror
         )
     )
-    sources.config_change = _config_change(settings, ledger)
+    sources.changes = {remote.name: _config_change(settings, ledger, remote.name) for remote in settings.remotes}
     labels = {view.label for view in sources.mirrored} | ({"manifest"} if settings.manifest.path else set())
-    gone = {name for name in records if name not in labels}
-    if "manifest.path" in sources.config_change:
-        gone.add("manifest")
-    sources.gone = frozenset(gone)
-    approved = ledger.approved_doubts() if ledger else frozenset()
+    sources.unknown = frozenset(name for name in records if name not in labels)
+    sources.accepted = ledger.accepted_doubts() if ledger else frozenset()
     for view in sources.mirrored:
-        sources.node_doubts += [doubt for doubt in _node_doubts(view, records) if doubt.code not in approved]
-    sources.manifest_doubts = [
-        doubt for doubt in _manifest_doubts(sources.manifest, records.get("manifest")) if doubt.code not in approved
-    ]
+        sources.node_doubts += _node_doubts(view, records)
+    sources.manifest_doubts = list(_manifest_doubts(sources.manifest, records.get("manifest")))
     return sources
 
 
@@ -249,10 +271,15 @@ def last_good_manifest(ledger: Ledger | None) -> Manifest | None:
     return manifest_from_rows(rows) if rows else None
 
 
-def _config_change(settings: Settings, ledger: Ledger | None) -> tuple[str, ...]:
-    before: Mapping[str, str] = json.loads((ledger.fact("fingerprint") if ledger else None) or "{}")
+def _config_change(settings: Settings, ledger: Ledger | None, remote: str) -> tuple[str, ...]:
+    before: Mapping[str, str] = json.loads((ledger.fact(fingerprint_of(remote)) if ledger else None) or "{}")
     now = settings.fingerprint_parts()
     return tuple(part for part, value in before.items() if now.get(part) != value)
+
+
+def fingerprint_of(remote: str) -> str:
+    """The name of the fact that holds the configuration of the last pass over a remote."""
+    return f"fingerprint of {remote}"
 
 
 def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterable[Doubt]:
@@ -274,16 +301,21 @@ def _manifest_doubts(view: ManifestView, record: SourceRecord | None) -> Iterabl
     if record is None or view.manifest is None or view.problems:
         return
     if record.good_pins and not view.pins:
-        yield Doubt("emptied:manifest", f"the manifest had {record.good_pins} entries and has none now")
+        reason = f"the manifest had {record.good_pins} entries and has none now"
+        yield Doubt("emptied:manifest", reason, "manifest")
     before = {name: Included(*gave) for name, gave in json.loads(record.includes).items()}
     for name in emptied(before, view.manifest.includes):
-        yield Doubt(f"emptied:include:{name}", f"the include {name} has lost all its files")
+        yield Doubt(f"emptied:include:{name}", f"the include {name} has lost all that it gave", "manifest")
 
 
 async def open_remote(
     view: RemoteView, make_remote: Callable[[RemoteSettings, RemoteRecord], RemoteClient], stack: AsyncExitStack
 ) -> None:
     """Give the view its client."""
+    if view.record.endpoint not in (None, view.settings.endpoint):  # another service: nothing learned holds for it
+        view.record = replace(
+            view.record, traits=Traits(), seen=(), closed=None, no_deletes=None, quiet=None, recent=(), listed_at=None
+        )
     view.traits = view.record.traits
     try:
         view.client = await stack.enter_async_context(make_remote(view.settings, view.record))
@@ -319,6 +351,7 @@ def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: 
     """The records of the sources as this pass leaves them; what is in doubt does not become the new truth."""
     before = ledger.sources()
     now = clock.now()
+    unsettled = {doubt.code: doubt.source for doubt in sources.unsettled(settings.remotes)}
     found = []
     for view in sources.mirrored:
         record = before.get(view.label, SourceRecord(view.label, "node"))
@@ -332,8 +365,7 @@ def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: 
             version=reading.version if reading else record.version,
             read_at=now if reading else record.read_at,
         )
-        doubted = any(doubt.source == view.label for doubt in sources.node_doubts)
-        if view.whole and reading is not None and not doubted:
+        if view.whole and reading is not None and view.label not in unsettled.values():
             record = replace(
                 record, good_at=now, good_pins=reading.count, good_peer_id=reading.peer_id or record.good_peer_id
             )
@@ -351,14 +383,15 @@ def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: 
             read_at=now,
             path=str(settings.manifest.path),
         )
-        if not problems and not sources.manifest_doubts:
+        believed = not problems and "manifest" not in unsettled.values()
+        if believed:
             record = replace(
                 record,
                 good_at=now,
                 good_pins=len(view_of_manifest.pins),
                 includes=json.dumps(dict(manifest.includes) if manifest else {}),
             )
-        if not problems:
+        if believed:
             record = replace(record, digest=manifest.digest if manifest else None)
         found.append(record)
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
 from pinsync.planning.diff import diff
-from pinsync.planning.guard import Counter, judge
+from pinsync.planning.guard import Counter, in_force, judge
 from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
 from pinsync.spool import Spool
 from pinsync.world import World
@@ -49,8 +49,9 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
     not_whole = sources.not_whole(remote)
     return View(
         remote.name, mirror_ids(world.mirror_id, ledger), world.clock.now(), remote.mode, remote.safety, view.traits,
-        view.listed, view.reason, not_whole is None, not_whole, sources.config_change, sources.gone,
-        first_listing=view.record.listed_at is None, origins=sources.origins(remote),
+        view.listed, view.reason, not_whole is None, not_whole, sources.config_change(remote.name),
+        sources.gone(remote.name),
+        first_listing=view.record.listed_at is None, origins=sources.origins(remote), whole_sources=sources.whole,
     )  # fmt: skip
 
 
@@ -79,7 +80,13 @@ async def plan_remote(
     if ledger is not None and not dry and view.listed != "failed":
         resolve_intents(ledger, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
     doubts = sources.doubts(remote)
-    approvals = ledger.approvals(remote.name) if ledger else {}
+    observed_doubts = sources.observed(remote)
+    accepted = {doubt.code for doubt in observed_doubts if sources.accepts(remote.name, doubt)}
+    approvals = in_force(ledger.approvals(remote.name) if ledger else {}, observed_doubts, accepted, plan.sources_whole)
+    if ledger is not None and not dry:
+        with ledger.store.transaction():
+            ledger.not_quiet(remote.name)  # until this pass has found that it is
+            ledger.keep_approvals(remote.name, approvals)
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
     counter = Counter(approvals, doubts, remote.safety, removed)
     put = spool.action_sink(view.index)
@@ -119,7 +126,7 @@ async def plan_remote(
     shown = {"meta_kept"} if marks.intersection(ids) else set()
     shown |= {"name_kept"} if spool.shows_names(view.index) else set()
     quiet = None
-    if ledger is not None and not dry and not doubts and not plan.config_change:
+    if ledger is not None and not dry and not observed_doubts and not plan.config_change:
         quiet = await note_quiet(view, plan, digest, spool.judged(view.index), spool, changed)
     return RemotePlan(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,

@@ -92,7 +92,7 @@ async def unchanged(view: RemoteView, quiet: Quiet) -> bool:
 
 def same_wants(sources: Sources, view: RemoteView, plan: View, spool: Spool, quiet: Quiet) -> bool:
     """Whether what is wanted at this remote, and by which rules, is as it was then."""
-    if not plan.sources_whole or sources.doubts(view.settings) or plan.config_change:
+    if not plan.sources_whole or sources.observed(view.settings) or plan.config_change:
         return False
     digest = Digest(plan)
     for _ in digest.over(sources.wanted(view.settings, spool)):

@@ -12,7 +12,7 @@ from pinsync.planning.plan import PinState, Shut
 from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
-from .observe import source_records
+from .observe import fingerprint_of, source_records
 from .plan import RemotePlan
 from .report import PassReport, sync_json
 
@@ -24,17 +24,19 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
     """Write what this pass learned about sources and remotes as a whole, and how it ended."""
     now, settings, sources = world.clock.now(), world.settings, report.sources
     with ledger.store.transaction():
-        if whole:
-            for source in source_records(sources, settings, ledger, world.clock):
-                ledger.put_source(source)
-            ledger.record_doubts([*sources.node_doubts, *sources.manifest_doubts], now)
-            if not sources.manifest.problems and all(node.whole for node in sources.mirrored):
-                ledger.set_fact("fingerprint", json.dumps(settings.fingerprint_parts()))
-                for name in sources.gone - {"manifest"}:
-                    ledger.forget_source(name)
-            manifest = sources.manifest.manifest
-            if manifest is not None and sources.manifest.changed and not sources.manifest.problems:
-                ledger.put_good_manifest(manifest_rows(manifest))
+        for source in source_records(sources, settings, ledger, world.clock):
+            ledger.put_source(source)
+        ledger.record_doubts(sources.unsettled(settings.remotes), now)
+        for plan in report.remotes:
+            if plan.plan.sources_whole:
+                ledger.set_fact(fingerprint_of(plan.view.settings.name), json.dumps(settings.fingerprint_parts()))
+        if whole and all(plan.plan.sources_whole for plan in report.remotes):
+            for name in sources.unknown - {"manifest"}:
+                ledger.forget_source(name)
+        manifest = sources.manifest
+        doubted = any(doubt.source == "manifest" for doubt in sources.unsettled(settings.remotes))
+        if manifest.manifest is not None and manifest.changed and not manifest.problems and not doubted:
+            ledger.put_good_manifest(manifest_rows(manifest.manifest))
         ledger.set_fact("mirror_ids", json.dumps(mirror_ids(world.mirror_id, ledger)))
         for plan in report.remotes:
             ledger.put_remote(_remote_record(plan, now), now)
