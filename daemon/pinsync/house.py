@@ -19,8 +19,9 @@ from .errors import ConfigError, Problem, StateError
 from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.records import RemoteRecord
-from .ledger.store import Store
+from .ledger.store import Store, explained
 from .remote.client import RemoteClient
+from .remote.errors import RemoteError
 from .remote.limits import RateLimiter
 from .remote.profiles import default_rate
 from .settings.credentials import CredentialError, Token, load_authorization, load_token
@@ -46,29 +47,33 @@ class House:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     tokens: dict[str, Token | None] = field(default_factory=dict)
     limiters: dict[str, RateLimiter] = field(default_factory=dict)
+    locked: dict[str, CredentialError] = field(default_factory=dict)
 
-    def unlock(self, only: str | None = None) -> list[str]:
+    def unlock(self, only: str | None = None, *, strict: bool = False) -> list[str]:
         """Read every token; returns warnings. Raises `ConfigError` with every problem at once.
 
-        What is missing or closed to this user raises `CredentialError` with `elsewhere`: the daemon may have it.
+        Where a token cannot be had for some remotes of several, these alone fail, each in its part of a pass, unless
+        `strict`. What is missing or closed to this user raises `CredentialError` with `elsewhere`: the daemon may have
+        it.
         """
-        problems: list[Problem] = []
-        elsewhere = True
-        for remote in self.settings.remotes:
-            if only in (None, remote.name):
-                try:
-                    self.tokens[remote.name] = load_token(remote, self.env)
-                except CredentialError as error:
-                    problems.extend(error.problems)
-                    elsewhere = elsewhere and error.elsewhere
-        for node in self.settings.nodes if not problems else ():
+        remotes = [remote for remote in self.settings.remotes if only in (None, remote.name)]
+        self.locked = {}
+        for remote in remotes:
+            try:
+                self.tokens[remote.name] = load_token(remote, self.env)
+            except CredentialError as error:
+                self.locked[remote.name] = error
+        for node in self.settings.nodes if not self.locked else ():
             load_authorization(node, self.env)
-        if problems:
-            raised = CredentialError("", "", elsewhere=elsewhere)
-            raised.problems = tuple(problems)
-            raised.args = ("\n".join(map(str, problems)),)
+        if self.locked and (strict or len(self.locked) == len(remotes)):
+            raised = CredentialError("", "", elsewhere=all(error.elsewhere for error in self.locked.values()))
+            raised.problems = tuple(problem for error in self.locked.values() for problem in error.problems)
+            raised.args = ("\n".join(map(str, raised.problems)),)
             raise raised
-        return [warning for token in self.tokens.values() if token for warning in token.warnings]
+        return [
+            *(warning for token in self.tokens.values() if token for warning in token.warnings),
+            *(f"{error}; the other remotes are served" for error in self.locked.values()),
+        ]
 
     def node(self, settings: NodeSettings) -> KuboClient:
         """A client of one node. Raises `NodeError` where its address makes no sense."""
@@ -84,7 +89,12 @@ class House:
         )
 
     def remote(self, settings: RemoteSettings, record: RemoteRecord | None = None) -> RemoteClient:
-        """A client of one remote. Its limiter goes on from where the last client, or process, was."""
+        """A client of one remote, whose limiter goes on from where the last client, or process, was.
+
+        Raises `RemoteError` where its token cannot be had.
+        """
+        if settings.name in self.locked:
+            raise RemoteError(settings.name, str(self.locked[settings.name]))
         limiter = self.limiters.get(settings.name)
         rate = default_rate(settings.endpoint) if settings.rate == "default" else settings.rate
         if limiter is None or limiter.rate != rate or limiter.concurrency != settings.concurrency:
@@ -143,7 +153,8 @@ def writing(settings: Settings, what: str) -> Iterator[State]:
             assert reader is not None
             try:
                 ledger = Ledger(store)
-                yield State(ledger, Ledger(reader), mirror_id(settings, ledger))
+                with explained(settings.state.path):
+                    yield State(ledger, Ledger(reader), mirror_id(settings, ledger))
             finally:
                 reader.close()
         finally:
@@ -157,7 +168,8 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger to read, while another may write it; None where there is none yet. Raises `StateError`."""
     store = Store.read(settings.state.path)
     try:
-        yield Ledger(store) if store else None
+        with explained(settings.state.path):
+            yield Ledger(store) if store else None
     finally:
         if store:
             store.close()

@@ -11,13 +11,22 @@ from pathlib import Path
 import pytest
 
 from pinsync.errors import StateError, StateHeld
+from pinsync.house import reading, writing
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.lock import StateLock, holder
 from pinsync.ledger.records import Settled
 from pinsync.ledger.schema import VERSION
 from pinsync.ledger.store import Store
-from pinsync.model import Traits
+from pinsync.model import Safety, Traits
 from pinsync.planning.plan import Action, Approval, Decision, Entry, How, Kind, Owned, PinState, State, Step
+from pinsync.settings.model import (
+    ConfigFile,
+    ManifestSettings,
+    MirrorSettings,
+    Schedule,
+    Settings,
+    StateSettings,
+)
 
 from .planning import NOW, cid, entry, key, own
 
@@ -236,3 +245,21 @@ def test_counts_by_state_sum_to_what_is_wanted(ledger: Ledger) -> None:
 
 def test_owned_compares_as_a_value() -> None:
     assert own() == Owned("r1", key("a"), cid("a"), How.CREATED)
+
+
+def test_damage_that_only_fetching_finds_is_told_as_such(tmp_path: Path) -> None:
+    settings = Settings(
+        ConfigFile(None, ""), MirrorSettings(), (), ManifestSettings(None), StateSettings(tmp_path / "pinsync.db"),
+        Schedule(), Safety(), (),
+    )  # fmt: skip
+    with writing(settings, "test") as state, state.ledger.store.transaction():
+        for number in range(3000):
+            state.ledger.put_entry("there", entry(str(number)))
+    with writing(settings, "test") as state:
+        state.ledger.store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    file = bytearray((tmp_path / "pinsync.db").read_bytes())
+    file[8 * 4096 :] = b"\xff" * (len(file) - 8 * 4096)
+    (tmp_path / "pinsync.db").write_bytes(file)
+    with pytest.raises(StateError, match="damaged"), reading(settings) as ledger:
+        assert ledger is not None
+        list(ledger.known("there"))

@@ -253,7 +253,9 @@ def emulator(
     profile: Annotated[str, typer.Option("--profile", metavar="P", help="The service to behave as.")] = "nft.storage",
     port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes a free one.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    token: Annotated[str, typer.Option("--token", help="The token to ask for; empty for none.")] = EXAMPLE_TOKEN,
+    token: Annotated[
+        str, typer.Option("--token", envvar="PINSYNC_EMULATOR_TOKEN", help="The token to ask for; empty for none.")
+    ] = EXAMPLE_TOKEN,
     latency: Annotated[
         str | None, typer.Option("--latency", metavar="TIME", help="Answer so late: 20ms, 1s.", show_default=False)
     ] = None,

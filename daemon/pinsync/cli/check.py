@@ -145,7 +145,12 @@ def _lines(report: Mapping[str, Any], quiet: bool, width: int | None) -> Iterato
         notes = f", {counted(len(report['warnings']), 'warning')}" if report["warnings"] else ""
         yield line((f"Configuration and manifest are in order{notes}.", "bold green"))
     else:
-        yield line((f"{counted(len(report['errors']), 'problem')}: nothing runs until they are mended.", "bold red"))
+        yield line(
+            (
+                f"{counted(len(report['errors']), 'problem')}: a daemon that runs goes on with the last good one of each.",
+                "bold red",
+            )
+        )
     if quiet:
         return
     config = report["config"]

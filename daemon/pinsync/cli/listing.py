@@ -28,8 +28,17 @@ def ls(ui: Ui, remote: str | None) -> int:
     settings = ui.settings()
     where = chosen(settings, remote, "list")
     assert where is not None
+    from pinsync.remote.errors import RemoteError
+
     try:
         return _here(ui, settings, where)
+    except RemoteError as error:
+        if not ui.json:
+            raise
+        ui.emit({"remote": where.name, "complete": False, "reason": str(error), "pins": iter(()),
+                 "errors": [{"where": f"remote {where.name}", "message": str(error)}]})  # fmt: skip
+        ui.complain(str(error))
+        return error.exit_code
     except (ConfigError, StateError) as error:
         daemon = asking.instead(settings, error)
     with daemon.ls(where.name) as (reading, pins):

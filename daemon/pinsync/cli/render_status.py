@@ -62,6 +62,8 @@ def brief(report: Report) -> Iterator[str]:
 
 def _meaning(report: Report, now: float, every: float) -> str:
     """One plain sentence: what the verdict means, and what to do."""
+    if report["sources"]["manifest"]["ok"] is False:
+        return "the manifest cannot be read, the last good one is in force, and nothing is removed: mend it, see below."
     remotes = report["remotes"]
     match report["verdict"]:
         case "in-sync":

@@ -40,8 +40,12 @@ class StateLock:
                 f"another pinsync holds the state {self.path.parent}: {holder}. Nothing was done; "
                 "`pinsync status` shows what it does"
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{what}, process {os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{what}, process {os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(fd)
+            raise StateError(f"{self.path} cannot be written: {error.strerror}; nothing was done") from error
         self._fd = fd
 
     def release(self) -> None:

@@ -163,7 +163,8 @@ class Store:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about this file into `StateError`, also those that rows raise while they are fetched."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -175,8 +176,17 @@ def _explained(path: Path) -> Iterator[None]:
             ) from error
         if "readonly" in text:
             raise StateError(f"the ledger {path} is read-only for this user; nothing was done") from error
-        if "full" in text:
-            raise StateError(f"the disk that holds the ledger {path} is full; nothing more was done") from error
+        if "full" in text or "disk I/O" in text:
+            raise StateError(
+                f"the disk that holds the ledger {path} is full or fails ({text}); nothing more was done"
+            ) from error
         raise StateError(f"the ledger {path} cannot be used: {text}; nothing more was done") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        with explained(path):
+            yield
     except OSError as error:
         raise StateError(f"the ledger {path} cannot be used: {error.strerror or error}") from error

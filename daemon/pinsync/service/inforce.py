@@ -54,7 +54,7 @@ class Configuration:
             self._look_at_too(wanted)
             settings = replace(wanted, state=old.settings.state)
             house = House(settings, old.env, old.clock, old.stop, limiters=old.limiters)
-            warnings = house.unlock()
+            warnings = house.unlock(strict=True)
         except ConfigError as error:
             self.error = str(error)
             self._log.error(

@@ -83,10 +83,11 @@ class Failures:
                 f"{have} for /api/v0/{command} (HTTP {status}). Put one of the node's API.Authorizations, whose "
                 f"AllowedPaths include {paths}, into kubo.authorization_file"
             )
-        if status in (404, 405):
+        if status in (404, 405, 501):
             return self.error(
                 f"HTTP {status} for /api/v0/{command}: this is no Kubo RPC, perhaps a gateway. The RPC usually listens "
-                f"on port 5001; correct kubo.api (the address is from: {self._address.where})"
+                f"on port 5001; correct kubo.api (the address is from: {self._address.where}). Until then none of the "
+                "node's pins is added or removed"
             )
         if 300 <= status < 400:
             target = printable(answer.headers.get("location", ""), 200, self.hide)
