@@ -147,7 +147,8 @@ def _lines(report: Mapping[str, Any], quiet: bool, width: int | None) -> Iterato
     else:
         yield line(
             (
-                f"{counted(len(report['errors']), 'problem')}: a daemon that runs goes on with the last good one of each.",
+                found = counted(len(report["errors"]), "problem")
+                yield line((f"{found}: a daemon that runs goes on with the last good one of each.", "bold red"))
                 "bold red",
             )
         )
