@@ -145,13 +145,8 @@ def _lines(report: Mapping[str, Any], quiet: bool, width: int | None) -> Iterato
         notes = f", {counted(len(report['warnings']), 'warning')}" if report["warnings"] else ""
         yield line((f"Configuration and manifest are in order{notes}.", "bold green"))
     else:
-        yield line(
-            (
-                found = counted(len(report["errors"]), "problem")
-                yield line((f"{found}: a daemon that runs goes on with the last good one of each.", "bold red"))
-                "bold red",
-            )
-        )
+        found = counted(len(report["errors"]), "problem")
+        yield line((f"{found}: a daemon that runs goes on with the last good one of each.", "bold red"))
     if quiet:
         return
     config = report["config"]
