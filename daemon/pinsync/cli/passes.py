@@ -82,6 +82,9 @@ def sync(ui: Ui, remote: str | None) -> int:
     chosen(settings, remote)
     daemon = asking.find(settings)
     if daemon is not None:
+        theirs = daemon.status(None, None).get("config")
+        if theirs != (str(settings.source.path) if settings.source.path else None):
+            ui.warn(f"the daemon that holds this state makes the pass by its own configuration, {theirs}")
         try:
             with meter(ui, patience=0.0) as busy:
                 found, code = daemon.sync(remote, False, busy.told)

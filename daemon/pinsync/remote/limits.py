@@ -18,6 +18,8 @@ from pinsync.model import Rate
 __all__ = ["Rate", "RateLimiter"]
 
 _MARGIN = 0.002  # of a window: what two clocks drift apart, and servers that count both ends of a window
+_SPREAD = 0.7  # of an answer's time over the concurrency: how far apart requests that could go together are sent
+_MOST_SPREAD = 0.005  # seconds
 _TICK = 0.001  # seconds; a shorter sleep could round to no progress at all
 
 
@@ -37,6 +39,8 @@ class RateLimiter:
         self._answers: deque[float] = deque()  # monotonic times, oldest first
         self._active = 0
         self._paused_until = float("-inf")  # monotonic
+        self._quickest = 0.0  # seconds that the quickest answer of late took
+        self._last_out = float("-inf")  # monotonic
         self._turn = asyncio.Lock()  # its queue is the order in which slots are given
         self._ended = asyncio.Event()  # a request in flight has ended; only the head of the queue waits for it
 
@@ -45,13 +49,18 @@ class RateLimiter:
         """Wait for a slot and hold it; leave the block when the answer is there, or when none will come."""
         async with self._turn:
             await self._until_free()
+            await self._spread_out()
             self._active += 1
+            begun = self._last_out = self._clock.monotonic()
         try:
             yield
         finally:
             self._active -= 1
+            now = self._clock.monotonic()
+            took = now - begun
+            self._quickest = min(took, self._quickest * 1.05) if self._quickest else took
             if self.rate:
-                self._answers.append(self._clock.monotonic())
+                self._answers.append(now)
             self._ended.set()
 
     def pause_until(self, at: float) -> None:
@@ -94,6 +103,17 @@ class RateLimiter:
                 await self._clock.sleep(max(self._answers[place] + self._window - now, _TICK))
             else:
                 await self._ended.wait()
+
+    async def _spread_out(self) -> None:
+        """Send apart what could go at once.
+
+        Requests that go out together come back together, and while we work through the answers nothing is under way;
+        spread out, our work on one answer falls into the waiting for the others.
+        """
+        gap = min(_SPREAD * self._quickest / self.concurrency, _MOST_SPREAD)
+        wait = self._last_out + gap - self._clock.monotonic()
+        if self._active and wait > _TICK / 2:
+            await self._clock.sleep(wait)
 
     def _forget(self) -> None:
         horizon = self._clock.monotonic() - self._window
