@@ -8,13 +8,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Any
 
 from pinsync.errors import StateError
 
 from .schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 class Store:
@@ -44,7 +45,7 @@ class Store:
                 raise StateError(f"the ledger {path} is read-only for this user; nothing was done")
             connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
             try:
-                store = cls(path, Database(connection, execute_plugins=False), readonly=False)
+                store = cls(path, _database(connection), readonly=False)
                 store._prepare(fresh)
             except BaseException:
                 connection.close()
@@ -72,7 +73,7 @@ class Store:
     def _read(cls, path: Path, how: str) -> Store | None:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=10.0, isolation_level=None)
         try:
-            store = cls(path, Database(connection, execute_plugins=False), readonly=True)
+            store = cls(path, _database(connection), readonly=True)
             if store._check_version() == 0:
                 connection.close()
                 return None
@@ -160,6 +161,12 @@ class Store:
                 "nothing was done. Install that version again, or go back to the copy that it made beside the file"
             )
         return version
+
+
+def _database(connection: sqlite3.Connection) -> Database:
+    from sqlite_utils import Database  # 30 ms, which a command without a ledger need not wait for
+
+    return Database(connection, execute_plugins=False)
 
 
 @contextmanager
