@@ -85,15 +85,6 @@ class Safety:
 
 
 @dataclass(frozen=True, slots=True)
-class NodePin:
-    """A recursive pin of a Kubo node. `name` is None where the node does not tell names (before 0.27)."""
-
-    key: bytes
-    cid: str
-    name: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class ManifestPin:
     """A `[[pin]]` of the manifest or a line of a text list.
 

@@ -54,11 +54,6 @@ class Spool:
         """(key, node, CID, name) sorted by key, then node."""
         return iter(self._db.execute("SELECT key, node, cid, name FROM node_pins ORDER BY key, node"))
 
-    def names_of(self, node: int) -> tuple[int, int]:
-        """How many pins a node has, and how many of them with a name that is known."""
-        row = self._db.execute("SELECT count(*), count(name) FROM node_pins WHERE node = ?", (node,)).fetchone()
-        return int(row[0]), int(row[1])
-
     # -- what a remote has ------------------------------------------------------------------------------------------
 
     def remote_sink(self, remote: int) -> RemoteSink:

@@ -239,11 +239,6 @@ class Ledger:
         )
         return list(map(_entry, rows))
 
-    def next_follow(self) -> float | None:
-        """When the next pin on its way is due to be looked at."""
-        row = self.store.execute("SELECT min(follow_at) FROM entries WHERE follow_at IS NOT NULL").fetchone()
-        return None if row is None or row[0] is None else float(row[0])
-
     def successor_is_ready(self, remote: str) -> bool:
         """Whether a superseded pin waits for one that is pinned, or has failed, by now."""
         sql = (
