@@ -66,10 +66,7 @@ class House:
         for node in self.settings.nodes if not self.locked else ():
             load_authorization(node, self.env)
         if self.locked and (strict or len(self.locked) == len(remotes)):
-            raised = CredentialError("", "", elsewhere=all(error.elsewhere for error in self.locked.values()))
-            raised.problems = tuple(problem for error in self.locked.values() for problem in error.problems)
-            raised.args = ("\n".join(map(str, raised.problems)),)
-            raise raised
+            raise CredentialError.all_of(self.locked.values())
         return [
             *(warning for token in self.tokens.values() if token for warning in token.warnings),
             *(f"{error}; the other remotes are served" for error in self.locked.values()),

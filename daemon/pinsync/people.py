@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from .cid import Cid
 from .clock import Clock
 from .errors import PinsyncError, UsageError
+from .inventory import take
 from .ledger.ledger import Ledger
 from .ledger.records import Pending
 from .model import RemotePin
 from .planning.plan import Entry, How, Kind, Owned, PinState, State
 from .planning.rules import is_ours
 from .remote.client import RemoteClient
-from .remote.listing import list_all
 from .spool import Spool
 
 
@@ -44,34 +44,30 @@ def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too:
     """
     if now_too and not cids:
         raise UsageError("--now needs the CIDs that are to go before their grace is over")
-    everything = ledger.pending(remote)
-    if not cids:
-        released = [one for one in everything if one.state is State.HELD]
-        codes = {one.code for one in released}
-        doubts = tuple(doubt for doubt in ledger.standing_doubts() if remote is None or doubt[0] in codes)
-    else:
-        released, doubts = [], ()
-        for cid in cids:
-            mine = [
-                one
-                for one in everything
-                if one.key == cid.key
-                and (one.state is State.HELD or (now_too and one.kind is Kind.REMOVE and one.code == "grace"))
-            ]
-            if not mine:
-                waits = next((one for one in everything if one.key == cid.key), None)
-                raise UsageError(
-                    f"nothing is held for {cid}"
-                    + (f" (it waits: {waits.reason})" if waits else "")
-                    + "; nothing was released"
-                )
-            released += mine
+    released = Released(_named(ledger, remote, cids, now_too), ()) if cids else held(ledger, remote)
     with ledger.store.transaction():
-        for one in released:
+        for one in released.pins:
             ledger.put_approval(one, now_too, at, by)
-        for code, _ in doubts:
+        for code, _ in released.doubts:
             ledger.accept_doubt(code, remote, at, by)
-    return Released(tuple(released), doubts)
+    return released
+
+
+def _named(ledger: Ledger, remote: str | None, cids: Sequence[Cid], now_too: bool) -> tuple[Pending, ...]:
+    """What of these CIDs is held, or with `now_too` waits for grace. Raises `UsageError` where nothing is."""
+    released: list[Pending] = []
+    for cid in cids:
+        waiting = ledger.pending(remote, cid.key)
+        mine = [
+            one
+            for one in waiting
+            if one.state is State.HELD or (now_too and one.kind is Kind.REMOVE and one.code == "grace")
+        ]
+        if not mine:
+            waits = f" (it waits: {waiting[0].reason})" if waiting else ""
+            raise UsageError(f"nothing is held for {cid}{waits}; nothing was released")
+        released += mine
+    return tuple(released)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ async def adopt(
     """
     names = {cid.key: cid for cid in cids}
     with Spool() as spool:
-        reading, _ = await list_all(client, spool.remote_sink(0), traits=ledger.remote(client.name).traits)
+        reading = await take(client, ledger, spool)
         if not reading.complete:
             raise PinsyncError(
                 f"the list of remote {client.name!r} is not complete ({reading.reason}); nothing was adopted"

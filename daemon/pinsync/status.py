@@ -129,7 +129,7 @@ def cid_status(ledger: Ledger | None, settings: Settings, cid: Cid, only: str | 
             continue
         entry = ledger.entry(remote.name, cid.key) if ledger else None
         owned = [one for one in ledger.owned_of(remote.name, cid.key) if one.gone_at is None] if ledger else []
-        waits = [one for one in ledger.pending(remote.name) if one.key == cid.key] if ledger else []
+        waits = ledger.pending(remote.name, cid.key) if ledger else []
         remotes.append(
             {
                 "name": remote.name,

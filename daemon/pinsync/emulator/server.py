@@ -7,15 +7,15 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pinsync.asgi import EmbeddedServer
 from pinsync.clock import Clock
 from pinsync.emulator.app import CLOSE, create_app
 from pinsync.emulator.behaviour import Behaviour, Rate
@@ -152,34 +152,16 @@ class _Protocol(H11Protocol):
         self.app_state = {**self.app_state, CLOSE: transport.close}
 
 
-class _Server(uvicorn.Server):
+class _Server(EmbeddedServer):
     """uvicorn that tells when it has started, leaves signals alone, and stops without waiting for anybody."""
 
     def __init__(self, emulator: Emulator, ready: Callable[[], None]) -> None:
         self._ready = ready
         app = self._quietly(create_app(emulator))
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=_Protocol,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                interface="asgi3",
-                access_log=False,
-                log_config=None,
-                log_level=None,
-                server_header=False,
-                date_header=False,
-            )
-        )
+        super().__init__(app, _Protocol)
 
     def stop(self) -> None:
         self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

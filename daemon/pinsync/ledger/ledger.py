@@ -368,12 +368,14 @@ class Ledger:
             (one.remote, one.kind.value, one.key, one.requestid, one.cid, one.code, now_too, at, by),
         )
 
-    def pending(self, remote: str | None = None) -> list[Pending]:
-        """What waits and what is held, at one remote or at all."""
+    def pending(self, remote: str | None = None, key: bytes | None = None) -> list[Pending]:
+        """What waits and what is held, at one remote or at all, of one CID or of all."""
         sql = "SELECT remote, kind, key, requestid, cid, state, code, reason, until, step FROM pending"
-        if remote is not None:
-            sql += " WHERE remote = ?"
-        rows = self.store.execute(sql + " ORDER BY remote, kind, key", () if remote is None else (remote,))
+        asked = {"remote": remote, "key": key}
+        given = {name: value for name, value in asked.items() if value is not None}
+        if given:
+            sql += " WHERE " + " AND ".join(f"{name} = :{name}" for name in given)
+        rows = self.store.execute(sql + " ORDER BY remote, kind, key", given)
         return [
             Pending(where, Kind(kind), key, rid, cid, State(state), *rest)
             for where, kind, key, rid, cid, state, *rest in rows

@@ -13,10 +13,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from pinsync.asgi import EmbeddedServer
 from pinsync.errors import StateError, StateHeld
 
 PEER = "pinsync.peer"
@@ -104,32 +104,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class ControlServer(uvicorn.Server):
-    """uvicorn on a socket of ours: no signals, no access log, no waiting for clients at the end."""
+class ControlServer(EmbeddedServer):
+    """The control socket's server, which does not wait for clients at the end."""
 
     def __init__(self, app: ASGIApp) -> None:
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the app logs for itself
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=_Protocol,
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                interface="asgi3",
-                access_log=False,
-                log_config=None,
-                log_level=None,
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=_FAREWELL,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's."""
-        yield
+        super().__init__(app, _Protocol, farewell=_FAREWELL)
 
 
 class _Protocol(H11Protocol):

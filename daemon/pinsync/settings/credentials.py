@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,13 @@ class CredentialError(ConfigError):
     def __init__(self, who: str, message: str, *, elsewhere: bool = False) -> None:
         super().__init__([Problem(who, None, message)])
         self.elsewhere = elsewhere
+
+    @classmethod
+    def all_of(cls, errors: Collection[CredentialError]) -> CredentialError:
+        """Several as one, which another process can have only where it can have each of them."""
+        whole = cls("", "", elsewhere=all(error.elsewhere for error in errors))
+        ConfigError.__init__(whole, [problem for error in errors for problem in error.problems])
+        return whole
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,12 +122,14 @@ class Adder:
                 lambda now: self._landed(action, row, now, foreign=row not in ours),
             )
             return True
-        if any(row.requestid == row.cid for row in rows if row not in ours):
+        theirs = next((row for row in rows if row.requestid == row.cid and row not in ours), None)
+        if theirs is not None:
             # A record that serves everyone, is not ours, and failed: posting would overwrite it.
-            row = next(row for row in rows if row not in ours)
             self._desk.later(
-                Settled(id_, "moot", f"somebody else's pin of it is {row.status}; not posted over", row.requestid),
-                lambda now: self._landed(action, row, now, foreign=True),
+                Settled(
+                    id_, "moot", f"somebody else's pin of it is {theirs.status}; not posted over", theirs.requestid
+                ),
+                lambda now: self._landed(action, theirs, now, foreign=True),
             )
             return True
         if not found.certain and self._desk.plan.listed != "complete":

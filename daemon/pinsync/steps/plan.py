@@ -75,18 +75,19 @@ async def plan_remote(
 ) -> RemotePlan:
     """Plan one remote and judge the plan; what was learned goes into the ledger unless `dry`."""
     remote, now = view.settings, world.clock.now()
+    writer = None if dry else ledger
     plan = view_of(world, ledger, sources, view)
     ids = plan.mirror_ids
-    if ledger is not None and not dry and view.listed != "failed":
-        resolve_intents(ledger, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
+    if writer is not None and view.listed != "failed":
+        resolve_intents(writer, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
     doubts = sources.doubts(remote)
     observed_doubts = sources.observed(remote)
     accepted = {doubt.code for doubt in observed_doubts if sources.accepts(remote.name, doubt)}
     approvals = in_force(ledger.approvals(remote.name) if ledger else {}, observed_doubts, accepted, plan.sources_whole)
-    if ledger is not None and not dry:
-        with ledger.store.transaction():
-            ledger.not_quiet(remote.name)  # until this pass has found that it is
-            ledger.keep_approvals(remote.name, approvals)
+    if writer is not None:
+        with writer.store.transaction():
+            writer.not_quiet(remote.name)  # until this pass has found that it is
+            writer.keep_approvals(remote.name, approvals)
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
     counter = Counter(approvals, doubts, remote.safety, removed)
     put = spool.action_sink(view.index)
@@ -94,9 +95,9 @@ async def plan_remote(
 
     async def take(decisions: list[Decision]) -> None:
         put([action for decision in decisions for action in decision.actions])
-        if ledger is not None and not dry:
-            with ledger.store.transaction():
-                ledger.record_decisions(remote.name, decisions, now)
+        if writer is not None:
+            with writer.store.transaction():
+                writer.record_decisions(remote.name, decisions, now)
         await asyncio.sleep(0)
 
     digest = Digest(plan)
@@ -119,14 +120,14 @@ async def plan_remote(
         no_deletes=record.no_deletes, lone_delete=view.traits.lone_delete,
     )  # fmt: skip
     counts = spool.judge(view.index, judgement)
-    if ledger is not None and not dry:
-        with ledger.store.transaction():
-            ledger.record_pending(remote.name, spool.judged(view.index))
+    if writer is not None:
+        with writer.store.transaction():
+            writer.record_pending(remote.name, spool.judged(view.index))
     present, marks = spool.observed_count(view.index), spool.marks(view.index)
     shown = {"meta_kept"} if marks.intersection(ids) else set()
     shown |= {"name_kept"} if spool.shows_names(view.index) else set()
     quiet = None
-    if ledger is not None and not dry and not observed_doubts and not plan.config_change:
+    if writer is not None and not observed_doubts and not plan.config_change:
         quiet = await note_quiet(view, plan, digest, spool.judged(view.index), spool, changed)
     return RemotePlan(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,

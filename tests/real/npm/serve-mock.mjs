@@ -1,6 +1,6 @@
 // Serves mock-ipfs-pinning-service on a free loopback port until standard input ends, so that it never outlives the tests.
 //
-//   MOCK_TOKEN=… node serve-mock.mjs DIRECTORY      DIRECTORY holds node_modules
+//   SERVICE_TOKEN=… node serve-mock.mjs DIRECTORY      DIRECTORY holds node_modules
 //
 // Prints "listening on PORT". Beside the service's own routes, GET /_mock answers all that it holds and was asked:
 // {"pins": [PinStatus…], "requests": [[method, url]…]}. The service's own list could not: it pages and filters.
@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path'
 const require = createRequire(join(resolve(process.argv[2]), 'package.json'))
 const { setup } = require('mock-ipfs-pinning-service')
 
-const app = await setup({ token: process.env.MOCK_TOKEN, loglevel: 'error' })
+const app = await setup({ token: process.env.SERVICE_TOKEN, loglevel: 'error' })
 const requests = []
 
 const server = createServer((request, response) => {

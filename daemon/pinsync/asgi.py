@@ -1,0 +1,37 @@
+"""uvicorn as both our servers want it: on a socket that we opened, without signals, logs or headers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class EmbeddedServer(uvicorn.Server):
+    """A server in somebody else's loop. `farewell`: seconds for answers under way at the end; None waits for them."""
+
+    def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol], *, farewell: int | None = None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol,
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                log_level=None,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=farewell,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the business of whoever embeds it."""
+        yield
