@@ -8,7 +8,6 @@ Typer.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +15,9 @@ import typer
 
 from pinsync import __version__
 
+from .options import Cids, Config, Job, Json, Quiet, Remote, SomeCids, Verbose, common
 from .ui import Ui
 
-Job = Callable[[], int]
 EXAMPLE_TOKEN = "try-me"  # noqa: S105 - of the emulator, which guards nothing
 
 
@@ -32,17 +31,6 @@ app = typer.Typer(
 )
 manifest = typer.Typer(help="Edit the manifest; its comments and order are kept.", rich_markup_mode=None)
 app.add_typer(manifest, name="manifest")
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The configuration to use.", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.", show_default=False)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is asked for.", show_default=False)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", show_default=False)]
-Remote = Annotated[str | None, typer.Option("--remote", metavar="R", help="This remote alone.", show_default=False)]
-Cids = Annotated[list[str] | None, typer.Argument(metavar="CID", help="The pins.", show_default=False)]
-SomeCids = Annotated[list[str], typer.Argument(metavar="CID", help="The pins.", show_default=False)]
 
 
 def _version(asked: bool) -> None:
@@ -65,18 +53,12 @@ def _common(
     ctx.obj = Ui(config, json, quiet, verbose)
 
 
-def _ui(ctx: typer.Context, config: Path | None, json: bool, quiet: bool, verbose: bool) -> Ui:
-    """The common options, given before the command or after it."""
-    before: Ui = ctx.obj
-    return Ui(config or before.config, json or before.json, quiet or before.quiet, verbose or before.verbose)
-
-
 @app.command()
 def run(
     ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> Job:
     """Run the daemon, in the foreground."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import serving
@@ -93,7 +75,7 @@ def sync(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """One pass now; asks the daemon to do it when one runs."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import passes
@@ -109,7 +91,7 @@ def plan(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """What a pass would do, and why; changes nothing anywhere."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import passes
@@ -129,7 +111,7 @@ def status(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """Where things stand, and what needs a person."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import standing
@@ -147,7 +129,7 @@ def approve(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """Release what is held; the next pass acts."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import people
@@ -166,7 +148,7 @@ def adopt(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """Make pins that are already at the remote ours."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import people
@@ -190,7 +172,7 @@ def manifest_add(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """Add entries to the manifest's main file."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import manifest
@@ -206,7 +188,7 @@ def manifest_rm(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """Take entries out of the manifest's main file."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import manifest
@@ -222,7 +204,7 @@ def ls(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """The remote's pins: all of them, or an error that says it is not all."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import listing
@@ -237,7 +219,7 @@ def check(
     ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> Job:
     """Look at configuration and manifest alone, without network."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import check
@@ -274,7 +256,7 @@ def emulator(
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
     """A pinning service to try things on; holds no content."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import serving
@@ -289,7 +271,7 @@ def demo(
     ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> Job:
     """See a mirror at work, in 20 s, with nothing of yours changed."""
-    ui = _ui(ctx, config, json, quiet, verbose)
+    ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from pinsync.demo import demo

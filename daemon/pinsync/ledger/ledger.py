@@ -25,7 +25,7 @@ from pinsync.planning.plan import (
 )
 from pinsync.spool import body_of, body_text
 
-from .records import OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
+from .records import Event, OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
 from .store import Store
 
 DAY = 86400.0
@@ -435,9 +435,32 @@ class Ledger:
         )
         return list(self.store.db.query(sql, [key, most]))
 
+    # -- events -----------------------------------------------------------------------------------------------------
+
+    def happened(
+        self, kind: str, at: float, *, who: str = "", remote: str = "", key: bytes | None = None, cid: str = "",
+        details: str = "",
+    ) -> None:  # fmt: skip
+        """Note an event: what a person said (`who`), a changed verdict, something held or mended. Never a secret."""
+        self.store.execute(
+            "INSERT INTO events (at, kind, who, remote, key, cid, details) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (at, kind, who, remote, key, cid, details),
+        )
+
+    def events(self, *, since: float = 0.0, key: bytes | None = None, most: int = 1000) -> list[Event]:
+        """What happened since then, of one CID or of everything; the newest first."""
+        sql = "SELECT at, kind, who, remote, cid, details FROM events WHERE at >= ?"
+        given: list[Any] = [since]
+        if key is not None:
+            sql += " AND key = ?"
+            given.append(key)
+        rows = self.store.execute(f"{sql} ORDER BY id DESC LIMIT ?", [*given, most])
+        return [Event(*row) for row in rows]
+
     def prune(self, before: float) -> None:
         """Forget history older than this; never open intents, ownership or entries."""
         self.store.execute("DELETE FROM journal WHERE state NOT IN ('open', 'unclear') AND at < ?", (before,))
+        self.store.execute("DELETE FROM events WHERE at < ?", (before,))
         self.store.execute("DELETE FROM runs WHERE started_at < ? AND id NOT IN (SELECT max(id) FROM runs)", (before,))
 
 

@@ -91,3 +91,15 @@ class Pending:
     reason: str
     until: float | None
     step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened and was no request. `at` in seconds since the epoch; `details` is for people."""
+
+    at: float
+    kind: str
+    who: str
+    remote: str
+    cid: str
+    details: str

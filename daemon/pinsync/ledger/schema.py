@@ -73,7 +73,17 @@ VERSION_1 = (
     )""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (VERSION_1,)
+VERSION_2 = (
+    # What happened that was no request: what people said, what changed in the verdict, what was held, what was mended.
+    """CREATE TABLE events (
+        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL DEFAULT '',
+        remote TEXT NOT NULL DEFAULT '', key BLOB, cid TEXT NOT NULL DEFAULT '', details TEXT NOT NULL DEFAULT ''
+    )""",
+    "CREATE INDEX events_by_pin ON events (key) WHERE key IS NOT NULL",
+    "CREATE INDEX events_by_time ON events (at)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (VERSION_1, VERSION_2)
 """MIGRATIONS[n] leads from version n to version n + 1."""
 
 VERSION = len(MIGRATIONS)
