@@ -11,6 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.records import RemoteRecord
 from .ledger.store import Store, explained
+from .remote.calls import RequestRecord
 from .remote.client import RemoteClient
 from .remote.errors import RemoteError
 from .remote.limits import RateLimiter
@@ -48,6 +50,7 @@ class House:
     tokens: dict[str, Token | None] = field(default_factory=dict)
     limiters: dict[str, RateLimiter] = field(default_factory=dict)
     locked: dict[str, CredentialError] = field(default_factory=dict)
+    observer: Callable[[str, RequestRecord], None] | None = None  # told of each request, with the remote's name
 
     def unlock(self, only: str | None = None, *, strict: bool = False) -> list[str]:
         """Read every token; returns warnings. Raises `ConfigError` with every problem at once.
@@ -109,6 +112,7 @@ class House:
             timeout=settings.timeout,
             retry_for=settings.retry_for,
             ca_file=settings.ca_file,
+            observer=partial(self.observer, settings.name) if self.observer else None,
         )
 
     def world(

@@ -352,4 +352,5 @@ def about() -> dict[str, Any]:
     progress = {"node": {"step": "read", "what": "reading node kubo", "count": 1, "of": None}}
     works: Any = SimpleNamespace(running=runner.Running("schedule", None, 0.0, progress))
     nobody: Any = None
-    return Desk(world, nobody, works, nobody).about()
+    monitor: Any = SimpleNamespace(listening=lambda: {"address": "127.0.0.1:9753", "error": None}, trouble="")
+    return Desk(world, nobody, works, nobody, monitor).about()

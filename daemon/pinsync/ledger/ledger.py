@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -42,6 +42,8 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.heard: Callable[[str, Mapping[str, Any]], None] | None = None
+        """Told of what is written about requests ("action") and of events ("event"), where somebody listens."""
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
@@ -187,11 +189,13 @@ class Ledger:
 
     def settle(self, outcomes: Iterable[Settled], now: float) -> None:
         """Note what came of requests."""
+        outcomes = list(outcomes)
         self.store.executemany(
             "UPDATE journal SET state = ?, outcome = ?, settled_at = ?, requestid = coalesce(?, requestid) "
             "WHERE id = ?",
             [(one.state, one.outcome, now, one.requestid, one.id) for one in outcomes],
         )
+        self._tell([one.id for one in outcomes])
 
     def open_intents(self, remote: str) -> list[OpenIntent]:
         """Requests whose outcome nobody noted: the process ended in between."""
@@ -207,11 +211,24 @@ class Ledger:
 
     def note(self, run: int | None, remote: str, entry: Entry, what: str, outcome: str, now: float) -> None:
         """An event in the life of a pin that was no request of a pass: seen pinned, seen failed, adopted…"""
-        self.store.execute(
+        cursor = self.store.execute(
             "INSERT INTO journal (run, remote, kind, step, key, cid, requestid, at, state, settled_at, outcome) "
             "VALUES (?, ?, ?, 'event', ?, ?, ?, ?, 'done', ?, ?)",
             (run, remote, what, entry.key, entry.cid, entry.requestid, now, now, outcome),
         )
+        self._tell([int(cursor.lastrowid or 0)])
+
+    def _tell(self, ids: Sequence[int]) -> None:
+        """Tell whoever listens what the journal now says of these."""
+        if self.heard is None:
+            return
+        columns = ("remote", "kind", "step", "cid", "requestid", "state", "outcome")
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            for row in self.store.execute(
+                f"SELECT {', '.join(columns)} FROM journal WHERE id IN ({', '.join('?' * len(some))}) ORDER BY id", some
+            ).fetchall():
+                self.heard("action", dict(zip(columns, row, strict=True)))
 
     # -- counts -----------------------------------------------------------------------------------------------------
 
@@ -446,6 +463,9 @@ class Ledger:
             "INSERT INTO events (at, kind, who, remote, key, cid, details) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (at, kind, who, remote, key, cid, details),
         )
+        if self.heard is not None:
+            said = {"kind": kind, "who": who, "remote": remote or None, "cid": cid or None, "details": details}
+            self.heard("event", said)
 
     def events(self, *, since: float = 0.0, key: bytes | None = None, most: int = 1000) -> list[Event]:
         """What happened since then, of one CID or of everything; the newest first."""

@@ -43,6 +43,8 @@ class RateLimiter:
         self._last_out = float("-inf")  # monotonic
         self._turn = asyncio.Lock()  # its queue is the order in which slots are given
         self._ended = asyncio.Event()  # a request in flight has ended; only the head of the queue waits for it
+        self.waited = 0.0
+        """Seconds so far in which the rate, or a pause that the remote asked for, held a request back."""
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -92,7 +94,7 @@ class RateLimiter:
             now = self._clock.monotonic()
             self._forget()
             if self._paused_until > now:
-                await self._clock.sleep(max(self._paused_until - now, _TICK))
+                await self._held_back(self._paused_until - now)
             elif self._active >= self.concurrency:
                 await self._ended.wait()
             elif self.rate is None or self._active + len(self._answers) < self.rate.count:
@@ -100,9 +102,16 @@ class RateLimiter:
             elif self._answers:
                 # The answer whose ageing frees a place: not the oldest where more were restored than the rate allows.
                 place = min(self._active + len(self._answers) - self.rate.count, len(self._answers) - 1)
-                await self._clock.sleep(max(self._answers[place] + self._window - now, _TICK))
+                await self._held_back(self._answers[place] + self._window - now)
             else:
                 await self._ended.wait()
+
+    async def _held_back(self, seconds: float) -> None:
+        begun = self._clock.monotonic()
+        try:
+            await self._clock.sleep(max(seconds, _TICK))
+        finally:
+            self.waited += self._clock.monotonic() - begun
 
     async def _spread_out(self) -> None:
         """Send apart what could go at once.

@@ -1,9 +1,12 @@
 """The control socket's HTTP: requests in, JSON out. What is done is the desk's.
 
+    GET  /v1/                                   what there is, and the version
     GET  /v1/status[?remote=][&cid=]            the object of `status --json`
     GET  /v1/plan[?remote=]                     of `plan --json`; its exit code in `Pinsync-Exit-Code`
     GET  /v1/held[?remote=]                     what waits for a person
     GET  /v1/ls?remote=                         lines of JSON: {"reading"}, then {"pin"}…, each as in `ls --json`
+    GET  /v1/events                             lines of JSON: what happens, as it happens, until the daemon ends
+    GET  /metrics, /healthz, /readyz            see `public`
     POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
     POST /v1/approve  {remote?, cids, now?, by?}   empty `cids`: everything that is held
     POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,11 +26,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from pinsync import __version__
 from pinsync.errors import PinsyncError, UsageError
 
 from .desk import Desk
+from .events import Reader
 from .listen import PEER
+from .protocol import CUT
 from .wishes import Listener
 
 MOST_BODY = 16 << 20  # bytes
@@ -36,8 +43,8 @@ EXIT_CODE = "Pinsync-Exit-Code"
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(desk: Desk, log: logging.Logger) -> Starlette:
-    """The routes above, over a desk."""
+def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler] | None = None) -> Starlette:
+    """The routes above, over a desk; `watching`: those of `public`, by path."""
 
     async def status(request: Request) -> Response:
         asked = _query(request, "remote", "cid")
@@ -74,6 +81,18 @@ def create_app(desk: Desk, log: logging.Logger) -> Starlette:
         who = _peer(request) or _text(body, "by") or "somebody"
         return JSONResponse(await desk.adopt(remote, _cids(body), who))
 
+    async def events(request: Request) -> Response:
+        _query(request)
+        return _Events(*await desk.listen(request.scope.get("state", {}).get(CUT, lambda: None)))
+
+    gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, ls, events)}
+    posts = {f"/v1/{each.__name__}": each for each in (sync, approve, adopt)}
+    return application({**gets, **(watching or {})}, posts, log)
+
+
+def application(gets: Mapping[str, _Handler], posts: Mapping[str, _Handler], log: logging.Logger) -> Starlette:
+    """Handlers by path, and at `/` and `/v1/` what there is of them. What goes wrong in one becomes its answer."""
+
     def answered(handler: _Handler) -> _Handler:
         async def answer(request: Request) -> Response:
             try:
@@ -83,20 +102,43 @@ def create_app(desk: Desk, log: logging.Logger) -> Starlette:
             except ClientDisconnect:
                 return Response(status_code=400)
             except Exception as error:  # a person waits for an answer, and the daemon goes on
-                log.error("a request over the control socket ended by a bug", exc_info=error)
+                log.error("a request to the daemon ended by a bug", exc_info=error)
                 return _error(1, f"this is a bug in pinsync, please report it: {error!r}")
 
         return answer
 
+    async def overview(request: Request) -> Response:
+        _query(request)
+        paths = sorted([f"GET {path}" for path in gets] + [f"POST {path}" for path in posts])
+        return JSONResponse({"format": 1, "name": "pinsync", "version": __version__, "requests": paths})
+
     app = Starlette(
         routes=[
-            *(Route(f"/v1/{each.__name__}", answered(each), methods=["GET"]) for each in (status, plan, held, ls)),
-            *(Route(f"/v1/{each.__name__}", answered(each), methods=["POST"]) for each in (sync, approve, adopt)),
+            *(Route(path, answered(each), methods=["GET"]) for path, each in gets.items()),
+            *(Route(path, answered(each), methods=["POST"]) for path, each in posts.items()),
+            *(Route(path, answered(overview), methods=["GET"]) for path in ("/", "/v1", "/v1/")),
         ],
         exception_handlers={HTTPException: _not_ours},
     )
     app.router.redirect_slashes = False
     return app
+
+
+class _Events(StreamingResponse):
+    """What a reader is told, while it is connected."""
+
+    def __init__(self, reader: Reader, hello: bytes) -> None:
+        super().__init__(self._lines(hello), media_type="application/x-ndjson")
+        self._reader = reader
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._reader:
+            await super().__call__(scope, receive, send)
+
+    async def _lines(self, hello: bytes) -> AsyncIterator[bytes]:
+        yield hello
+        async for line in self._reader.lines():
+            yield line
 
 
 async def _lines(listener: Listener) -> AsyncIterator[bytes]:

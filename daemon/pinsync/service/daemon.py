@@ -9,29 +9,29 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
 
 from pinsync import __version__
 from pinsync.clock import Clock, SystemClock
 from pinsync.errors import StateError
 from pinsync.house import State, writing
 from pinsync.settings.model import Settings
-from pinsync.settings.places import socket_path
+from pinsync.settings.places import socket_group, socket_path
 
 from .contents import Contents, Survey, survey
-from .control import create_app
+from .control import application, create_app
 from .desk import Desk
 from .inforce import Configuration
 from .listen import ControlServer, listening
+from .monitor import Monitor
 from .notify import Notifier
+from .public import Listener, public_status, watching
 from .runner import Runner
+from .threads import in_thread
 from .watch import Watch
 
 POLL = 2.0  # seconds between two looks at files, watches and the clock
 QUIET = 0.15  # seconds without an event after which a change is taken to be finished
 MOST_NOISE = 0.6  # seconds after which it is looked at all the same
-
-T = TypeVar("T")
 
 
 async def run_daemon(
@@ -90,19 +90,24 @@ class Daemon:
             settings = configuration.settings
             with writing(settings, "pinsync run") as state:
                 path = socket_path(settings, self._env)
-                with listening(path) as sock:
+                with listening(path, socket_group(settings)) as sock:
                     self._log.info("pinsync %s, by %s", __version__, settings.source.path or settings.source.why)
                     self._log.info("ledger %s, control socket %s", settings.state.path, path)
+                    monitor = Monitor(configuration, state, self._log)
                     runner = self._runner = Runner(
-                        configuration, state, self._stop, self._notifier, self._log, self._tell_ready
+                        configuration, state, self._stop, self._notifier, self._log, self._tell_ready, monitor
                     )
-                    desk = Desk(configuration, state, runner, self._log)
-                    server = ControlServer(create_app(desk, self._log))
+                    desk = Desk(configuration, state, runner, self._log, monitor)
+                    server = ControlServer(create_app(desk, self._log, watching(monitor)))
                     serving = asyncio.create_task(server.serve(sockets=[sock]))
+                    watched = self._watched(configuration, monitor, desk)
                     try:
-                        await self._live(configuration, state, runner, serving)
+                        await self._live(configuration, state, runner, {serving, *watched})
                     finally:
                         await desk.close()
+                        for task in watched:
+                            task.cancel()
+                        await asyncio.wait(watched)
                         server.should_exit = True
                         await asyncio.wait({serving}, timeout=2.0)
                         serving.cancel()
@@ -110,11 +115,11 @@ class Daemon:
         return 0
 
     async def _live(
-        self, configuration: Configuration, state: State, runner: Runner, serving: asyncio.Task[None]
+        self, configuration: Configuration, state: State, runner: Runner, serving: set[asyncio.Task[None]]
     ) -> None:
         """Work until `stop`; what watches and serves meanwhile must not end before that."""
         watch = Watch(self._changed.set, ignore=configuration.settings.state.path, log=self._log)
-        others = {serving}
+        others = set(serving)
         try:
             self._note_error(state, configuration)
             await self._look_at_manifest(configuration, watch)
@@ -132,12 +137,19 @@ class Daemon:
             for task in done:
                 task.result()
         finally:
-            others.discard(serving)
+            others -= serving
             for task in others:
                 task.cancel()
             if others:
                 await asyncio.wait(others)
             watch.close()
+
+    def _watched(self, configuration: Configuration, monitor: Monitor, desk: Desk) -> set[asyncio.Task[None]]:
+        """What shows the daemon to those who watch it. It ends last, with the control socket."""
+        public = application({**watching(monitor), **public_status(monitor)}, {}, self._log)
+        listener = Listener(public, lambda: configuration.settings.listen.address, self._clock, self._log)
+        monitor.about, monitor.listening = desk.about, listener.about
+        return {asyncio.create_task(monitor.keep()), asyncio.create_task(listener.keep())}
 
     # -- the tasks --------------------------------------------------------------------------------------------------
 
@@ -183,6 +195,7 @@ class Daemon:
         # Asked for in one go, so that one save of several files is one pass.
         wanted = {"configuration": different, "manifest": reads_differently, "reload": asked}
         for trigger in (name for name, wish in wanted.items() if wish):
+            runner.monitor.changed(trigger, [str(problem) for problem in self._survey.problems])
             runner.ask(trigger)
         if stirred and not any(wanted.values()):  # else saying so could be the next event: the log may lie beside
             self._log.debug("the watched files hold what they held")
@@ -257,33 +270,3 @@ class Daemon:
         finally:
             for number in handlers:
                 loop.remove_signal_handler(number)
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """What `work` returns, made in a thread that nobody waits for when the process ends.
-
-    `asyncio.to_thread` would have the end of the loop wait: reading a manifest of a million pins takes a while.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result: T | None = None
-        raised: BaseException | None = None
-        try:
-            result = work()
-        except BaseException as error:
-            raised = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, result, raised)
-
-    threading.Thread(target=run, name="pinsync-look", daemon=True).start()
-    return await future

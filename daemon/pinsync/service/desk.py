@@ -26,7 +26,9 @@ from pinsync.status import cid_status, status
 from pinsync.steps.report import PassReport, plan_json, sync_json
 
 from .answers import adopted_json, approved_json, held_json
+from .events import Reader
 from .inforce import Configuration
+from .monitor import Monitor
 from .runner import Runner
 from .telling import observed, reading_progress
 from .wishes import Listener
@@ -39,8 +41,11 @@ _ENDING = "the daemon is ending, so this was given up; nothing was done"
 class Desk:
     """One method for each request. Every method may raise `PinsyncError`; `UsageError` for a request that is wrong."""
 
-    def __init__(self, configuration: Configuration, state: State, runner: Runner, log: logging.Logger) -> None:
+    def __init__(
+        self, configuration: Configuration, state: State, runner: Runner, log: logging.Logger, monitor: Monitor
+    ) -> None:  # fmt: skip
         self._configuration, self._state, self._runner, self._log = configuration, state, runner, log
+        self._monitor = monitor
         self._clock = configuration.house.clock
         self._since = self._clock.now()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -56,6 +61,8 @@ class Desk:
             "pass": running.as_json() if running else None,
             "config_error": self._configuration.error or None,
             "restart_needed": self._configuration.restart_needed or None,
+            "listen": self._monitor.listening(),
+            "textfile_error": self._monitor.trouble or None,
         }
 
     def status(self, remote: str | None, cid: str | None) -> dict[str, Any]:
@@ -140,8 +147,16 @@ class Desk:
         self._log.info("%s had %d pins of remote %s adopted", by, len(adopted.pins), remote)
         return adopted_json(remote, adopted)
 
+    async def listen(self, cut: Callable[[], None]) -> tuple[Reader, bytes]:
+        """Somebody who is told what happens, and the first line: where things stand."""
+        events = self._monitor.events
+        events.room()
+        hello = {"version": __version__, "verdict": await self._monitor.standing(), "daemon": self.about()}
+        return Reader(events, cut), events.line("hello", hello)
+
     async def close(self) -> None:
         """The daemon ends: give up what only this desk does, and tell who waits for it."""
+        self._monitor.events.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -53,7 +53,7 @@ class Configuration:
             wanted = self._load()
             self._look_at_too(wanted)
             settings = replace(wanted, state=old.settings.state)
-            house = House(settings, old.env, old.clock, old.stop, limiters=old.limiters)
+            house = House(settings, old.env, old.clock, old.stop, limiters=old.limiters, observer=old.observer)
             warnings = house.unlock(strict=True)
         except ConfigError as error:
             self.error = str(error)

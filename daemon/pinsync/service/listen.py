@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
 import logging
 import os
 import pwd
@@ -12,12 +13,14 @@ import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pinsync.asgi import EmbeddedServer
 from pinsync.errors import StateError, StateHeld
+
+from .protocol import Protocol
 
 PEER = "pinsync.peer"
 """The key in the scope's `state` under which the user at the other end stands, where the system tells."""
@@ -27,8 +30,10 @@ _BACKLOG = 64
 _FAREWELL = 1  # seconds for answers under way when the daemon ends
 
 
-def open_socket(path: Path) -> socket.socket:
+def open_socket(path: Path, group: str = "") -> socket.socket:
     """Listen at `path`, for owner and group alone. A socket that a killed daemon left behind is replaced.
+
+    `group`: whose members may ask, where there is such a group and this user may give it.
 
     Raises `StateHeld` when somebody answers there, `StateError` when the place cannot be had; what is no socket is
     never touched.
@@ -46,6 +51,9 @@ def open_socket(path: Path) -> socket.socket:
             raise
         finally:
             os.umask(before)
+        if group:
+            with contextlib.suppress(KeyError, PermissionError):
+                os.chown(path, -1, grp.getgrnam(group).gr_gid)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except OSError as error:
@@ -83,9 +91,9 @@ def _clear(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
+def listening(path: Path, group: str = "") -> Iterator[socket.socket]:
     """`open_socket`, closed and removed afterwards unless another one lies there by then."""
-    sock = open_socket(path)
+    sock = open_socket(path, group)
     mine = _identity(path)
     try:
         yield sock
@@ -112,12 +120,11 @@ class ControlServer(EmbeddedServer):
         super().__init__(app, _Protocol, farewell=_FAREWELL)
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 that tells the application who is at the other end."""
+class _Protocol(Protocol):
+    """A connection that tells the application who is at the other end."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, PEER: peer_of(transport.get_extra_info("socket"))}
+    def introduce(self, transport: asyncio.Transport) -> dict[str, Any]:
+        return {PEER: peer_of(transport.get_extra_info("socket"))}
 
 
 def peer_of(sock: object) -> str | None:

@@ -15,6 +15,7 @@ from pinsync.steps.report import PassReport, sync_json
 
 from .between import FollowUps
 from .inforce import Configuration
+from .monitor import Monitor
 from .notify import Notifier
 from .telling import counts, local, observed, reading_progress
 from .ticker import Ticker
@@ -52,8 +53,9 @@ class Runner:
 
     def __init__(
         self, configuration: Configuration, state: State, stop: asyncio.Event, notifier: Notifier,
-        log: logging.Logger, begun: Callable[[], None],
+        log: logging.Logger, begun: Callable[[], None], monitor: Monitor,
     ) -> None:  # fmt: skip
+        self.monitor = monitor
         self.wishes = Wishes()
         self.running: Running | None = None
         self.next_at: float | None = None
@@ -117,6 +119,7 @@ class Runner:
         clock = self._clock
         self.running = Running(wish.trigger, wish.only, clock.now())
         self._log.debug("pass (%s) begins", wish.trigger)
+        self.monitor.pass_begins(wish.trigger, wish.only)
         self._notifier.tell(STATUS=f"mirroring ({wish.trigger})")
         if wish.only is None:
             self._expect(None)
@@ -144,6 +147,7 @@ class Runner:
 
         def told(key: str, what: dict[str, Any]) -> None:
             running.progress[key] = what
+            self.monitor.events.progress(what)
             for listener in wish.listeners:
                 listener.progress(what)
 
@@ -161,6 +165,7 @@ class Runner:
         if not task.done() or task.cancelled():
             message = "the daemon ended in the middle of this pass; the next pass goes on from there"
             self._log.info("%s", message)
+            self.monitor.pass_is_over(wish.trigger, wish.only, None, message)
             for listener in wish.listeners:
                 listener.error(1, message)
             return
@@ -179,6 +184,7 @@ class Runner:
             troubles, failed, said = [("pass", message)], True, "failing: it could not be finished"
             if not known:
                 self._log.error("a pass ended by a bug", exc_info=error)
+        self.monitor.pass_is_over(wish.trigger, wish.only, None if error else task.result(), said)
         if wish.only is None:
             self._tell_troubles(troubles)
             self._failures = self._failures + 1 if failed else 0
@@ -259,5 +265,6 @@ class Runner:
                 interrupt.set()
                 task.cancel()
                 await asyncio.wait({task})
+        self.monitor.pins_moved()
         if ready:
             self._soon()

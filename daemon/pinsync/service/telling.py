@@ -27,7 +27,14 @@ def observed(world: World, log: logging.Logger) -> World:
 
     def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
         client = make(settings, record)
-        client.observer = lambda request: _log_request(log, settings.name, request)
+        before = client.observer
+
+        def observe(request: RequestRecord) -> None:
+            if before is not None:
+                before(request)
+            _log_request(log, settings.name, request)
+
+        client.observer = observe
         return client
 
     if log.isEnabledFor(logging.DEBUG):

@@ -18,7 +18,9 @@ from .credentials import CredentialError, Token, load_authorization, load_token
 from .load import load
 from .model import (
     ConfigFile,
+    ListenSettings,
     ManifestSettings,
+    MetricsSettings,
     MirrorSettings,
     NodeSettings,
     RemoteSettings,
@@ -32,7 +34,9 @@ from .units import format_duration, parse_duration, parse_rate
 __all__ = [
     "ConfigFile",
     "CredentialError",
+    "ListenSettings",
     "ManifestSettings",
+    "MetricsSettings",
     "MirrorSettings",
     "NodeSettings",
     "Rate",

@@ -14,7 +14,9 @@ from pinsync.model import Safety
 from .files import Unreadable, decode, read_small
 from .model import (
     ConfigFile,
+    ListenSettings,
     ManifestSettings,
+    MetricsSettings,
     MirrorSettings,
     NodeSettings,
     RemoteSettings,
@@ -24,6 +26,7 @@ from .model import (
 )
 from .places import absolute, default_state, expand_home, find_config, searched
 from .problems import Origin, closest, cross_check, explain, in_order, quoted
+from .units import parse_address
 
 if TYPE_CHECKING:
     from .schema import File, KuboTable, RemoteTable
@@ -188,6 +191,8 @@ def _build(
         schedule=Schedule(**dict(raw.schedule)),
         safety=safety,
         remotes=remotes,
+        listen=ListenSettings(parse_address(raw.listen.address) if raw.listen.address else None),
+        metrics=MetricsSettings(path(raw.metrics.textfile)),
     )
     return replace(settings, warnings=tuple(_warnings(settings))), []
 

@@ -81,6 +81,20 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """`[listen]`. `address` is a loopback address and a port, None for no listener on TCP."""
+
+    address: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """`[metrics]`. `textfile` is the file that node_exporter collects, None for none."""
+
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """One `[[remote]]`.
 
@@ -127,6 +141,8 @@ class Settings:
     safety: Safety
     remotes: tuple[RemoteSettings, ...]
     warnings: tuple[str, ...] = ()
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     def fingerprint_parts(self) -> dict[str, str]:
         """What decides which pins are wanted where: the setting's name for people → its value as JSON.

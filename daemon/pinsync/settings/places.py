@@ -14,6 +14,7 @@ SYSTEM_CONFIG = Path("/etc/pinsync/config.toml")
 SYSTEM_STATE = Path("/var/lib/pinsync")
 SYSTEM_RUNTIME = Path("/run/pinsync")
 SOCKET = "pinsync.sock"
+GROUP = "pinsync"
 _SOCKET_BYTES = 103  # sun_path holds 108 bytes on Linux and 104 on macOS, the closing NUL included
 
 
@@ -72,6 +73,11 @@ def socket_path(settings: Settings, env: Mapping[str, str]) -> Path:
     if runtime.startswith("/") and _fits(Path(runtime) / name):
         return Path(runtime) / name
     return Path("/tmp") / name  # noqa: S108 - the same for both sides, unlike $TMPDIR
+
+
+def socket_group(settings: Settings) -> str:
+    """The group whose members may ask the system's daemon; "" for a user's own."""
+    return GROUP if _is_system(settings.source) else ""
 
 
 def absolute(path: Path, base: Path | None = None) -> Path:

@@ -26,7 +26,7 @@ from pydantic_settings import (
 from pinsync.model import Mode, Rate, Removals, Safety
 
 from .model import NAME, NodeSettings, RemoteSettings, Schedule
-from .units import parse_duration, parse_rate
+from .units import parse_address, parse_duration, parse_rate
 
 _NODE, _REMOTE, _SAFETY, _SCHEDULE = NodeSettings(), RemoteSettings("default"), Safety(), Schedule()
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -114,6 +114,12 @@ def _api(value: str) -> str:
     raise ValueError('must be "auto", a URL (http://127.0.0.1:5001), a multiaddr (/ip4/…) or a Unix socket (/unix/…)')
 
 
+def _listen(value: str) -> str:
+    if value:
+        parse_address(value)  # the value stays text until all is known to be right
+    return value
+
+
 def _rate(value: object) -> Rate | None:
     if not isinstance(value, str):
         raise ValueError('must be requests/duration in quotes, such as "30/10s", or "" for no limit')
@@ -179,6 +185,14 @@ class ScheduleTable(Table):
     full_listing: Annotated[float, _duration("1s", "365d")] = _SCHEDULE.full_listing
 
 
+class ListenTable(Table):
+    address: Annotated[str, AfterValidator(_listen)] = ""
+
+
+class MetricsTable(Table):
+    textfile: PathText = ""
+
+
 class SafetyTable(Table):
     removals: Annotated[Removals, Choice] = _SAFETY.removals
     grace: Annotated[float, _duration("0s", "36500d")] = _SAFETY.grace
@@ -222,6 +236,8 @@ class File(BaseSettings):
     state: StateTable = StateTable()
     schedule: ScheduleTable = ScheduleTable()
     safety: SafetyTable = SafetyTable()
+    listen: ListenTable = ListenTable()
+    metrics: MetricsTable = MetricsTable()
     remote: list[RemoteTable] = []
 
 
@@ -232,6 +248,8 @@ TABLES: Mapping[str, type[Table]] = {
     "state": StateTable,
     "schedule": ScheduleTable,
     "safety": SafetyTable,
+    "listen": ListenTable,
+    "metrics": MetricsTable,
     "remote": RemoteTable,
 }
 

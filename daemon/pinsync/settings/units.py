@@ -1,4 +1,4 @@
-"""Durations (`"90s" "15m" "24h" "7d"`) and rates (`"30/10s"`) as they stand in the configuration.
+"""Durations (`"90s" "15m" "24h" "7d"`), rates (`"30/10s"`) and addresses as they stand in the configuration.
 
 The messages of errors never repeat the text: it may be a token that was put on the wrong line.
 """
@@ -6,6 +6,7 @@ The messages of errors never repeat the text: it may be a token that was put on 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 from pinsync.model import Rate
 
@@ -13,6 +14,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,6})?"
 _DURATION = re.compile(rf"({_NUMBER})([smhd])")
 _RATE = re.compile(rf"([0-9]{{1,9}})/({_NUMBER})?([smhd])")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}|localhost)):([0-9]{1,5})")
 
 LONGEST = 36500 * 86400.0  # a hundred years: any sum with the present is still a date
 _EXAMPLES = '"90s", "15m", "24h" or "7d"'
@@ -60,3 +62,25 @@ def parse_rate(text: str) -> Rate | None:
 
 def _seconds(number: str, unit: str) -> float:
     return round(float(number) * _UNITS[unit], 6)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:9753`, `[::1]:9753` or `localhost:9753` as address and port.
+
+    Raises `ValueError`, whose message does not repeat `text`: also for an address that others can reach.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    host = "127.0.0.1" if match and match[2] == "localhost" else match and (match[1] or match[2])
+    try:
+        if not match or not host or int(match[3]) > 65535:
+            raise ValueError
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        raise ValueError('must be a loopback address and a port, such as "127.0.0.1:9753" or "[::1]:9753"') from None
+    if not loopback:
+        raise ValueError(
+            "must be a loopback address (127.0.0.1 or [::1]): nobody is asked for a password there, so it is not for "
+            "a network. To be scraped from elsewhere, put a proxy with TLS and a password before it, or use "
+            "[metrics] textfile"
+        )
+    return host, int(match[3])
