@@ -148,7 +148,8 @@ async def _lines(listener: Listener) -> AsyncIterator[bytes]:
 
 async def _not_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = f"this pinsync does not know {request.method} {request.url.path}; daemon and command may differ in version"
+    path = request.url.path if len(request.url.path) < 100 else f"{request.url.path[:100]}…"
+    said = f"this pinsync does not know {request.method} {path}; daemon and command may differ in version"
     return _error(1, said, error.status_code)
 
 

@@ -16,7 +16,8 @@ from pinsync.errors import PinsyncError
 from pinsync.ledger.ledger import Ledger
 
 MOST_READERS = 16
-BACKLOG = 1000  # events that a reader may lag behind before it is dropped
+BACKLOG = 2000  # events that a reader may lag behind before it is dropped
+AT_ONCE = 500  # of what the ledger writes, told in one turn of the loop; adopting may write a million
 PROGRESS_BACKLOG = 100  # and before progress is left out
 PROGRESS_EVERY = 0.25  # seconds at least between two events of the progress of one thing
 ALIVE_EVERY = 15.0  # seconds without an event after which a reader hears that we live
@@ -75,6 +76,7 @@ class Events:
         self._readers: set[Reader] = set()
         self._told: dict[str, float] = {}
         self._over = False
+        self._at_once = 0
 
     @property
     def wanted(self) -> bool:
@@ -134,4 +136,13 @@ class Events:
                 reader.put(line, progress=progress)
 
     def _written(self, event: str, row: Mapping[str, Any]) -> None:
-        self.tell(event, **row)
+        if self._at_once == 0:
+            asyncio.get_running_loop().call_soon(self._turned)
+        self._at_once += 1
+        if self._at_once <= AT_ONCE:
+            self.tell(event, **row)
+
+    def _turned(self) -> None:
+        if self._at_once > AT_ONCE:
+            self.tell("left-out", count=self._at_once - AT_ONCE)
+        self._at_once = 0
