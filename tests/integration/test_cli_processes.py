@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,3 +248,55 @@ def test_a_configuration_that_the_daemon_cannot_begin_with_exits_2(world: World)
     ran = piped(world.env, *world.args("run"))
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "config.toml:1" in ran.stderr
+
+
+@pytest.fixture
+def slow(world: World, daemon: subprocess.Popen[str]) -> World:
+    """A daemon in sync, for whom there is much to do now at a service that takes its time."""
+    assert daemon.poll() is None
+    wait_for(lambda: (world.state / "pinsync.db").exists(), "the ledger")
+    world.node.pins.update({cid(n): f"p{n}" for n in range(100, 160)})
+    world.service.emulator.become(latency=0.5)
+    return world
+
+
+def test_sync_shows_the_daemons_progress_live_and_interrupted_it_leaves_the_pass_alone(slow: World) -> None:
+    code, shown = on_terminal(slow.bare, *slow.args("sync"), enough="mirroring to nft")
+    assert code == 130
+    assert "not waited for: the daemon goes on with its pass; `pinsync status` shows it" in shown
+    assert len(slow.service.emulator.pins()) < 66, "it should have been interrupted in the middle"
+    slow.service.emulator.become(latency=0.0)
+    wait_for(lambda: len(slow.service.emulator.pins()) == 66, "the rest of the pass")
+
+
+def test_sync_in_a_pipe_is_interrupted_likewise(slow: World) -> None:
+    process = start(slow.bare, *slow.args("sync", "--json"))
+    wait_for(lambda: len(slow.service.emulator.pins()) > 8, "the pass")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == (
+        "", "not waited for: the daemon goes on with its pass; `pinsync status` shows it\n",
+    )  # fmt: skip
+    assert process.returncode == 130
+    slow.service.emulator.become(latency=0.0)
+    wait_for(lambda: len(slow.service.emulator.pins()) == 66, "the rest of the pass")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_events_can_be_followed_with_curl(world: World) -> None:
+    curl = shutil.which("curl")
+    assert curl is not None, "this test needs curl"
+    socket = str(world.state / "pinsync.sock")
+    with subprocess.Popen(
+        [curl, "-sSN", "--unix-socket", socket, "http://pinsync/v1/events"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "hello"
+        world.node.pins[cid(9)] = "new"
+        assert piped(world.bare, *world.args("sync")).returncode == 0
+        told: dict[str, Any] = {}
+        while told.get("event") != "pass-ended" or told["trigger"] != "sync":
+            told = json.loads(process.stdout.readline())
+            if told["event"] == "action":
+                assert (told["cid"], told["kind"], told["state"]) == (cid(9), "add", "done")
+        assert told["result"]["remotes"][0]["added"] == 1
+        process.terminate()

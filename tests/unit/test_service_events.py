@@ -157,8 +157,7 @@ def test_a_reader_that_reads_nothing_is_cut_off_and_the_pass_goes_on(rig: Rig, m
         monitor = monitor_of(rig)
         until(lambda: monitor.events.wanted, "the reader")
         for number in range(400):  # far more than the sockets' buffers and the backlog hold
-            said = f"{number} {'x' * 2000}"
-            rig.call(lambda _: monitor.events.tell("noise", said=said))
+            rig.call(lambda _, number=number: monitor.events.tell("noise", number=number, said="x" * 2000))  # type: ignore[misc]
         until(lambda: not monitor.events.wanted, "the reader to be dropped")
         save(rig.pins, manifest(1, 2, 3))
         until(lambda: rig.there() == {cid(1), cid(2), cid(3)})

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +26,7 @@ from pinsync.service.metrics import OUTCOMES, exposition, outcome_of, read_recor
 from pinsync.service.public import refusal, without_cids
 from pinsync.service.textfile import write_textfile
 from pinsync.status import EXIT
+from tests.unit.cli_kit import home
 from tests.unit.remote_servers import VirtualClock
 from tests.unit.service_kit import TOKEN, FakeNode, HandClock, Rig, cid, manifest, mode_of, save, until
 
@@ -286,6 +290,26 @@ def test_without_a_daemon_the_record_alone_is_shown(rig: Rig) -> None:
     found = samples(text.decode())
     assert found["pinsync_wanted_pins", (("remote", "there"),)] == 3
     assert not {name for name, _ in found} & {"pinsync_passes_total", "pinsync_pass_running"}
+
+
+def test_a_sync_without_a_daemon_writes_the_textfile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with home(tmp_path, capsys, monkeypatch, {cid(1): ""}) as at:
+        at.configure('[metrics]\ntextfile = "pinsync.prom"\n')
+        assert at.run("sync").code == 0
+        assert samples((tmp_path / "pinsync.prom").read_text())["pinsync_wanted_pins", (("remote", "nft"),)] == 1
+        at.configure('[metrics]\ntextfile = "nowhere/pinsync.prom"\n')
+        ran = at.run("sync", "--json")
+        assert ran.code == 0 and ran.json()["errors"] == []
+        assert ran.err.startswith("warning: the metrics cannot be written to ")
+
+
+def test_commands_do_not_pay_for_metrics() -> None:
+    code = "import sys, pinsync.cli.main, pinsync.cli.passes; print('prometheus_client' in sys.modules)"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert found.stdout == "False\n"
 
 
 # -- the listener on TCP ---------------------------------------------------------------------------------------------

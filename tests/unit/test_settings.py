@@ -290,6 +290,21 @@ class TestValues:
         config.write_bytes(b"\xef\xbb\xbf" + ONE.encode())
         assert load(config, env={"HOME": "/"}).remotes[0].name == "nftstorage"
 
+    @pytest.mark.parametrize(
+        ("text", "address"),
+        [
+            ("127.0.0.1:9753", ("127.0.0.1", 9753)), ("[::1]:9753", ("::1", 9753)), ("", None),
+            ("localhost:80", ("127.0.0.1", 80)), ("127.9.9.9:0", ("127.9.9.9", 0)),
+        ],
+    )  # fmt: skip
+    def test_where_to_listen(self, config: Path, text: str, address: tuple[str, int] | None) -> None:
+        assert read(config, f'{ONE}[listen]\naddress = "{text}"\n').listen.address == address
+
+    def test_the_metrics_file_is_relative_to_the_configuration(self, config: Path) -> None:
+        assert read(config, ONE).metrics.textfile is None
+        found = read(config, f'{ONE}[metrics]\ntextfile = "metrics/p.prom"\n')
+        assert found.metrics.textfile == config.parent / "metrics/p.prom"
+
 
 class TestEnvironment:
     def test_a_variable_goes_over_the_file_and_leaves_the_rest_of_its_table(self, config: Path) -> None:
@@ -380,6 +395,25 @@ class TestEnvironment:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize(
+        "address", ["0.0.0.0:9753", "192.0.2.1:9753", "[::]:9753", "[2001:db8::1]:9753", "[::ffff:192.0.2.1]:9753"]
+    )
+    def test_an_address_that_others_can_reach(self, config: Path, address: str) -> None:
+        [problem] = refused(config, f'{ONE}[listen]\naddress = "{address}"\n')
+        assert problem.startswith("config.toml:4: ")
+        assert "must be a loopback address" in problem and "nobody is asked for a password" in problem
+
+    @pytest.mark.parametrize(
+        "address", ["9753", "127.0.0.1", "here:80", "127.0.0.1:99999", "::1:80", "[1.2.3:80", "1.2.3:80"]
+    )
+    def test_what_is_no_address(self, config: Path, address: str) -> None:
+        [problem] = refused(config, f'{ONE}[listen]\naddress = "{address}"\n')
+        assert "must be a loopback address and a port, such as" in problem
+
+    def test_a_metrics_file_that_nobody_would_collect(self, config: Path) -> None:
+        [problem] = refused(config, f'{ONE}[metrics]\ntextfile = "/x/metrics.txt"\n')
+        assert "must end in .prom" in problem
+
     def test_all_at_once_in_file_order_each_with_its_line(self, config: Path) -> None:
         text = f"""\
 [safety]

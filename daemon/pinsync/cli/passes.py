@@ -118,11 +118,26 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
             house.stop,
             lambda: ui.tell("stopping: nothing new is begun, what is in flight may end; once more ends it now"),
         )
+        _show_metrics(ui, settings)
     code = _conclude(ui, sync_json(report), report.exit_code())
     if number is not None:
         ui.tell("stopped before everything was done; the next pass goes on from there")
         return 128 + number
     return code
+
+
+def _show_metrics(ui: Ui, settings: Settings) -> None:
+    """Write `[metrics] textfile`, for those who have cron in the place of a daemon."""
+    if settings.metrics.textfile is None:
+        return
+    import time
+
+    from pinsync.service.metrics import exposition, read_record
+    from pinsync.service.textfile import write_textfile
+
+    text, _ = exposition(read_record(settings, time.time(), {"running": False}))
+    if said := write_textfile(settings.metrics.textfile, text):
+        ui.warn(said)
 
 
 def _conclude(ui: Ui, found: dict[str, Any], code: int) -> int:

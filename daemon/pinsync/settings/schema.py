@@ -120,6 +120,12 @@ def _listen(value: str) -> str:
     return value
 
 
+def _prom(value: str) -> str:
+    if value and not value.endswith(".prom"):
+        raise ValueError("must end in .prom: node_exporter reads nothing else")
+    return value
+
+
 def _rate(value: object) -> Rate | None:
     if not isinstance(value, str):
         raise ValueError('must be requests/duration in quotes, such as "30/10s", or "" for no limit')
@@ -190,7 +196,7 @@ class ListenTable(Table):
 
 
 class MetricsTable(Table):
-    textfile: PathText = ""
+    textfile: Annotated[PathText, AfterValidator(_prom)] = ""
 
 
 class SafetyTable(Table):
