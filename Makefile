@@ -21,7 +21,7 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services lint bench wheel clean new-venv
+.PHONY: help demo test test-unit test-services lint monitoring bench wheel clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,14 @@ lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+monitoring: .venv/.dev ## the alert rules and a daemon's metrics, by promtool (of Prometheus)
+	@command -v promtool >/dev/null || { \
+	    echo 'promtool is not there: it comes with Prometheus (Debian, Ubuntu: the package prometheus)' >&2; exit 1; }
+	@promtool check rules monitoring/pinsync.rules.yml
+	@promtool test rules monitoring/pinsync.rules.test.yml
+	@text=$$($(BIN)/python -m tests.real.metrics) && printf '%s\n' "$$text" | promtool check metrics && \
+	    echo 'metrics of a daemon: SUCCESS'
 
 bench: .venv/.dev ## measure, and print a table
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && PINSYNC_TEST_KUBO="$$kubo" $(BIN)/python -m benchmarks
