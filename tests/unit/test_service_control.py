@@ -8,10 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,6 +23,8 @@ import pytest
 from pinsync.errors import PinsyncError, StateError, StateHeld, UsageError
 from pinsync.service.client import DaemonClient, DaemonError
 from pinsync.service.listen import listening, open_socket, peer_of
+from pinsync.settings.model import ConfigFile
+from pinsync.settings.places import socket_group
 from tests.unit.service_kit import Rig, cid, manifest, mode_of, save, until
 
 
@@ -110,6 +115,54 @@ def test_the_daemon_does_not_begin_where_a_file_is_in_the_way(rig: Rig) -> None:
     until(lambda: rig.raised)
     assert isinstance(rig.raised, StateError) and "is in the way" in str(rig.raised)
     assert rig.there() == set()
+
+
+def test_the_systems_socket_is_the_groups_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr("pinsync.service.listen.grp.getgrnam", lambda name: SimpleNamespace(gr_gid=77))
+    monkeypatch.setattr("pinsync.service.listen.os.chown", lambda *to: given.append(to))
+    with listening(tmp_path / "s.sock"):
+        assert given == []
+    with listening(tmp_path / "s.sock", "pinsync"):
+        assert given == [(tmp_path / "s.sock", -1, 77)]
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "not a member")
+
+    def absent(_: object) -> None:
+        raise KeyError("no such group")
+
+    for name, fails in (("os.chown", refused), ("grp.getgrnam", absent)):
+        monkeypatch.setattr(f"pinsync.service.listen.{name}", fails)
+        with listening(tmp_path / "s.sock", "pinsync"):
+            assert mode_of(tmp_path / "s.sock") == 0o660
+
+
+def test_the_group_is_for_the_systems_daemon_and_not_for_a_users_own(rig: Rig) -> None:
+    settings = rig.load()
+    assert socket_group(settings) == ""
+    assert socket_group(replace(settings, source=ConfigFile(Path("/etc/pinsync/config.toml"), ""))) == "pinsync"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_is_refused_with_words_and_the_daemon_lives(rig: Rig) -> None:
+    rig.start()
+    with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own directories are closed to others
+        Path(open_to_all).chmod(0o755)
+        path = Path(open_to_all) / "pinsync.sock"
+        with listening(path):
+            code = (
+                "import os, sys; sys.path[:0] = eval(sys.argv[2]); from pathlib import Path\n"
+                "from pinsync.service.client import DaemonClient, DaemonError; from types import SimpleNamespace\n"
+                "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+                "ledger = SimpleNamespace(path=Path(sys.argv[1]) / 'l.db')\n"
+                "try: DaemonClient.find(SimpleNamespace(state=ledger), {'RUNTIME_DIRECTORY': sys.argv[1]})\n"
+                "except DaemonError as error: print(error)"
+            )
+            args = [sys.executable, "-c", code, open_to_all, repr(sys.path)]
+            ran = subprocess.run(args, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith(f"this user may not ask the daemon at {path}: it is for its owner and its group.")
+    assert rig.client.status()["daemon"]["running"]
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_PEERCRED"), reason="this system does not tell who is at the other end")

@@ -22,7 +22,7 @@ from pinsync.model import Rate
 from pinsync.remote.calls import RequestRecord
 from pinsync.remote.limits import RateLimiter
 from pinsync.service import protocol
-from pinsync.service.metrics import OUTCOMES, exposition, outcome_of, read_record
+from pinsync.service.metrics import OUTCOMES, Tally, exposition, outcome_of, read_record
 from pinsync.service.public import refusal, without_cids
 from pinsync.service.textfile import write_textfile
 from pinsync.status import EXIT
@@ -31,6 +31,7 @@ from tests.unit.remote_servers import VirtualClock
 from tests.unit.service_kit import TOKEN, FakeNode, HandClock, Rig, cid, manifest, mode_of, save, until
 
 LISTEN = '[listen]\naddress = "127.0.0.1:0"\n'
+_ADDRESSES: dict[Rig, tuple[str, int]] = {}
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -53,13 +54,15 @@ def on_socket(rig: Rig, path: str, **rest: Any) -> httpx.Response:
 
 def address(rig: Rig) -> tuple[str, int]:
     """Where the daemon listens on TCP."""
+    if rig not in _ADDRESSES:
 
-    def found() -> tuple[str, int]:
-        host, _, port = str((rig.client.status()["daemon"]["listen"] or {}).get("address")).rpartition(":")
-        return host.strip("[]"), int(port or 0)
+        def found() -> tuple[str, int]:
+            host, _, port = str((rig.client.status()["daemon"]["listen"] or {}).get("address")).rpartition(":")
+            return host.strip("[]"), int(port or 0)
 
-    until(lambda: found()[1], "the listener")
-    return found()
+        until(lambda: found()[1], "the listener")
+        _ADDRESSES[rig] = found()
+    return _ADDRESSES[rig]
 
 
 def on_tcp(rig: Rig, path: str, method: str = "GET", **rest: Any) -> httpx.Response:
@@ -250,6 +253,18 @@ def test_a_ledger_that_cannot_be_read_is_said_and_the_counters_stay(
         assert found["pinsync_ledger_ok", ()] == 0
         assert found["pinsync_passes_total", (("result", "in-sync"),)] == 1
         assert "pinsync_wanted_pins" not in {name for name, _ in found}
+
+
+def test_the_process_is_measured_where_proc_stat_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(_: object) -> None:
+        raise FileNotFoundError("/proc/stat")
+
+    usual = {family.name: family.samples[0].value for family in Tally(0.0, dict).collect() if family.samples}
+    monkeypatch.setattr("prometheus_client.ProcessCollector._boot_time", hidden)
+    found = {family.name: family.samples[0].value for family in Tally(0.0, dict).collect() if family.samples}
+    assert found.keys() == usual.keys()
+    if "process_start_time_seconds" in usual:  # this system has /proc
+        assert found["process_start_time_seconds"] == pytest.approx(usual["process_start_time_seconds"], abs=5)
 
 
 # -- the textfile ----------------------------------------------------------------------------------------------------

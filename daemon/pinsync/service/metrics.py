@@ -6,6 +6,7 @@ Names and labels are in docs/monitoring.md. No label holds a CID, a pin's name o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,7 +104,10 @@ class Tally:
                              registry=self.registry)  # fmt: skip
         for result in (*RESULTS.values(), "error"):
             self._passes.labels(result)
-        ProcessCollector(registry=self.registry)
+        process = ProcessCollector(registry=self.registry)
+        if not process._btime and hasattr(time, "CLOCK_BOOTTIME"):
+            # /proc/stat is hidden by the unit's ProcSubset=pid, and without the time of booting it collects nothing.
+            process._btime = int(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def expect(self, remotes: Iterable[str]) -> None:
         """Have series for these from the start: one that springs up with its first error hides that error."""
