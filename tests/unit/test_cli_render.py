@@ -100,6 +100,20 @@ def test_everything_that_needs_a_person_is_named() -> None:
         assert what in text.partition("Needs a person")[2]
 
 
+def test_what_keeps_others_from_watching_is_named() -> None:
+    listen = {"address": "127.0.0.1:9753", "error": "127.0.0.1:9753 cannot be listened at: Address already in use"}
+    daemon = {
+        "running": True,
+        "pid": 7,
+        "listen": listen,
+        "textfile_error": "the metrics cannot be written",
+        "pass": None,
+    }
+    text = shown(report("in-sync", remote(), daemon=daemon))
+    assert "watching  127.0.0.1:9753 cannot be listened at" in text.partition("Needs a person")[2]
+    assert "watching  the metrics cannot be written" in text
+
+
 def test_the_pass_that_the_daemon_makes_is_shown() -> None:
     steps = [{"step": "read", "what": "reading node kubo", "count": 4000, "of": None},
              {"step": "apply", "what": "mirroring to nft", "count": 12, "of": 4000}]  # fmt: skip

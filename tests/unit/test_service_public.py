@@ -22,7 +22,7 @@ from pinsync.model import Rate
 from pinsync.remote.calls import RequestRecord
 from pinsync.remote.limits import RateLimiter
 from pinsync.service import protocol
-from pinsync.service.metrics import OUTCOMES, Tally, exposition, outcome_of, read_record
+from pinsync.service.metrics import OUTCOMES, Tally, outcome_of, read_record, textfile
 from pinsync.service.public import refusal, without_cids
 from pinsync.service.textfile import write_textfile
 from pinsync.status import EXIT
@@ -259,9 +259,9 @@ def test_the_process_is_measured_where_proc_stat_is_hidden(monkeypatch: pytest.M
     def hidden(_: object) -> None:
         raise FileNotFoundError("/proc/stat")
 
-    usual = {family.name: family.samples[0].value for family in Tally(0.0, dict).collect() if family.samples}
+    usual = {family.name: family.samples[0].value for family in Tally(0.0, dict).process() if family.samples}
     monkeypatch.setattr("prometheus_client.ProcessCollector._boot_time", hidden)
-    found = {family.name: family.samples[0].value for family in Tally(0.0, dict).collect() if family.samples}
+    found = {family.name: family.samples[0].value for family in Tally(0.0, dict).process() if family.samples}
     assert found.keys() == usual.keys()
     if "process_start_time_seconds" in usual:  # this system has /proc
         assert found["process_start_time_seconds"] == pytest.approx(usual["process_start_time_seconds"], abs=5)
@@ -286,7 +286,10 @@ def test_the_textfile_is_written_after_each_pass_readable_by_all_and_its_failure
             until((there / "pinsync.prom").exists)
         finally:
             os.umask(before)
-        assert samples((there / "pinsync.prom").read_text())["pinsync_wanted_pins", (("remote", "there"),)] == 1
+        found = samples((there / "pinsync.prom").read_text())
+        assert found["pinsync_wanted_pins", (("remote", "there"),)] == 1
+        assert found["pinsync_passes_total", (("result", "in-sync"),)] == 2
+        assert not [name for name, _ in found if name.startswith("process_")]  # node_exporter has its own
         assert mode_of(there / "pinsync.prom") == 0o644
         assert [one.name for one in there.iterdir()] == ["pinsync.prom"]
         rig.log.wait("are written to")
@@ -301,8 +304,7 @@ def test_a_textfile_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path
 
 
 def test_without_a_daemon_the_record_alone_is_shown(rig: Rig) -> None:
-    text, _ = exposition(read_record(rig.load(), SystemClock().now(), {"running": False}))
-    found = samples(text.decode())
+    found = samples(textfile(read_record(rig.load(), SystemClock().now(), {"running": False})).decode())
     assert found["pinsync_wanted_pins", (("remote", "there"),)] == 3
     assert not {name for name, _ in found} & {"pinsync_passes_total", "pinsync_pass_running"}
 

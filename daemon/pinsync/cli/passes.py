@@ -132,10 +132,10 @@ def _show_metrics(ui: Ui, settings: Settings) -> None:
         return
     import time
 
-    from pinsync.service.metrics import exposition, read_record
+    from pinsync.service.metrics import read_record, textfile
     from pinsync.service.textfile import write_textfile
 
-    text, _ = exposition(read_record(settings, time.time(), {"running": False}))
+    text = textfile(read_record(settings, time.time(), {"running": False}))
     if said := write_textfile(settings.metrics.textfile, text):
         ui.warn(said)
 

@@ -200,6 +200,9 @@ def _needs(report: Report, width: int | None) -> Iterator[Line]:
     if again := report["daemon"].get("restart_needed"):
         text = again if isinstance(again, str) else "the configuration has changed in what a restart alone takes over"
         yield from item("daemon", f"{text}: restart it", "yellow")
+    for told in ((report["daemon"].get("listen") or {}).get("error"), report["daemon"].get("textfile_error")):
+        if told:
+            yield from item("watching", told, "yellow")
     if (manifest := report["sources"]["manifest"])["ok"] is False:
         yield from item("manifest", f"{manifest['error']}. Nothing is removed until it can be read", "red")
     for node in report["sources"]["nodes"]:

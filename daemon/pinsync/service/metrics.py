@@ -104,7 +104,7 @@ class Tally:
                              registry=self.registry)  # fmt: skip
         for result in (*RESULTS.values(), "error"):
             self._passes.labels(result)
-        process = ProcessCollector(registry=self.registry)
+        self._process = process = ProcessCollector(registry=None)
         if not process._btime and hasattr(time, "CLOCK_BOOTTIME"):
             # /proc/stat is hidden by the unit's ProcSubset=pid, and without the time of booting it collects nothing.
             process._btime = int(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -126,6 +126,10 @@ class Tally:
         """A pass is over. `exit_code` None: it could not be finished."""
         self._passes.labels("error" if exit_code is None else RESULTS.get(exit_code, "error")).inc()
         self._seconds.observe(seconds)
+
+    def process(self) -> Iterator[Metric]:
+        """The usual metrics of a process. Not for the textfile: node_exporter has its own under these names."""
+        yield from self._process.collect()
 
     def collect(self) -> Iterator[Metric]:
         """Everything counted."""
@@ -226,16 +230,23 @@ def _gauge(name: str, text: str, value: float | Mapping[Any, float] | None, *lab
 class _Both:
     """What an encoder asks for: something to collect from."""
 
-    def __init__(self, record: Record | None, tally: Tally | None) -> None:
-        self._record, self._tally = record, tally
+    def __init__(self, record: Record | None, tally: Tally | None, process: bool) -> None:
+        self._record, self._tally, self._process = record, tally, process
 
     def collect(self) -> Iterator[Metric]:
         yield from families(self._record)
         if self._tally is not None:
             yield from self._tally.collect()
+            if self._process:
+                yield from self._tally.process()
 
 
-def exposition(record: Record | None, tally: Tally | None = None, accept: str = "") -> tuple[bytes, str]:
+def exposition(record: Record | None, tally: Tally, accept: str = "") -> tuple[bytes, str]:
     """The text and its content type, in the format that `accept` (an HTTP header) asks for."""
     encode, kind = choose_encoder(accept)
-    return encode(_Both(record, tally)), kind
+    return encode(_Both(record, tally, process=True)), kind
+
+
+def textfile(record: Record | None, tally: Tally | None = None) -> bytes:
+    """The text for node_exporter, which shows it among its own; without `tally` what the ledger says alone."""
+    return choose_encoder("")[0](_Both(record, tally, process=False))

@@ -14,7 +14,7 @@ from pinsync.steps.report import PassReport, sync_json
 
 from .events import Events
 from .inforce import Configuration
-from .metrics import Record, Tally, exposition, read_record
+from .metrics import Record, Tally, exposition, read_record, textfile
 from .textfile import write_textfile
 from .threads import in_thread
 
@@ -161,7 +161,7 @@ class Monitor:
         if path is None or (self._writing is not None and not self._writing.done()):
             return
         self._writing = asyncio.create_task(
-            in_thread(lambda: write_textfile(path, exposition(record, self.tally)[0]))
+            in_thread(lambda: write_textfile(path, textfile(record, self.tally)))
         )  # fmt: skip
         done, _ = await asyncio.wait({self._writing}, timeout=PATIENCE)
         said = self._writing.result() if done else f"writing the metrics to {path} takes longer than {PATIENCE:g} s"
