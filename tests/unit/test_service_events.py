@@ -260,3 +260,15 @@ def test_no_room_is_an_error_in_words(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "MOST_READERS", 0)
     with events(tmp_path) as (told, _), pytest.raises(PinsyncError, match="there may be no more"):
         told.room()
+
+
+def test_what_cannot_be_told_hinders_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        with events(tmp_path) as (told, ledger), Reader(told, lambda: None) as reader:
+            told.tell("nonsense", of=object())
+            ledger.happened("paused", 1.0)
+            told.close()
+            assert [json.loads(line)["event"] async for line in reader.lines()] == ["event", "ending"]
+
+    asyncio.run(run())
+    assert "telling of 'nonsense' failed" in caplog.text

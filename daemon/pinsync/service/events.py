@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,8 @@ from typing import Any, Self
 from pinsync.clock import Clock, rfc3339
 from pinsync.errors import PinsyncError
 from pinsync.ledger.ledger import Ledger
+
+log = logging.getLogger(__name__)
 
 MOST_READERS = 16
 BACKLOG = 2000  # events that a reader may lag behind before it is dropped
@@ -130,10 +133,14 @@ class Events:
         return json.dumps({"event": event, "at": rfc3339(self._clock.now()), **fields}).encode() + b"\n"
 
     def _send(self, event: str, fields: Mapping[str, Any], *, progress: bool) -> None:
-        if self._readers:
+        if not self._readers:
+            return
+        try:
             line = self.line(event, fields)
             for reader in tuple(self._readers):
                 reader.put(line, progress=progress)
+        except Exception as error:  # the ledger's writer or a pass may be the one who tells, and goes on
+            log.error("telling of %r failed; this is a bug in pinsync, please report it", event, exc_info=error)
 
     def _written(self, event: str, row: Mapping[str, Any]) -> None:
         if self._at_once == 0:

@@ -19,6 +19,7 @@ from .textfile import write_textfile
 from .threads import in_thread
 
 EVERY = 60.0  # seconds at most between two looks at the record; after a pass there is one at once
+AT_A_TIME = 2  # threads that read the ledger, however many ask: with a million pins each takes a moment of a core
 PATIENCE = 10.0  # seconds for writing the textfile, after which what else there is to tell goes on
 
 
@@ -44,6 +45,7 @@ class Monitor:
         self._under_way = False
         self._fresh = asyncio.Event()
         self._writing: asyncio.Task[str] | None = None
+        self._few = asyncio.Semaphore(AT_A_TIME)
         self._before: tuple[str, dict[str, Any]] | None = None  # the verdict, and what was held
 
     # -- what the runner tells --------------------------------------------------------------------------------------
@@ -84,8 +86,9 @@ class Monitor:
 
     async def record(self) -> Record:
         """What the ledger says now, read in a thread. Raises `StateError`."""
-        settings, now, about = self._configuration.settings, self._clock.now(), dict(self.about())
-        return await in_thread(lambda: read_record(settings, now, about))
+        async with self._few:
+            settings, now, about = self._configuration.settings, self._clock.now(), dict(self.about())
+            return await in_thread(lambda: read_record(settings, now, about))
 
     async def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The text of `/metrics` and its content type. Without a ledger it has what this process counted."""
@@ -112,7 +115,8 @@ class Monitor:
                 return ledger.last_good() if ledger else None
 
         try:
-            at = await in_thread(last_good)
+            async with self._few:
+                at = await in_thread(last_good)
         except StateError as error:
             return str(error)
         if at is None:
@@ -142,9 +146,13 @@ class Monitor:
                 for wait in waits:
                     wait.cancel()
 
-    async def standing(self) -> str:
-        """The verdict, from which on changes are told."""
-        record = await self.record()
+    async def standing(self) -> str | None:
+        """The verdict, from which on changes are told; None where the ledger cannot be read."""
+        try:
+            record = await self.record()
+        except StateError as error:
+            self._log.debug("%s", error)
+            return None
         self._compare(record)
         return str(record.report["verdict"])
 
