@@ -69,7 +69,7 @@ def events(tmp_path: Path) -> Iterator[tuple[Events, Ledger]]:
     store = Store.open(tmp_path / "ledger.db")
     try:
         ledger = Ledger(store)
-        yield Events(VirtualClock(), ledger), ledger
+        yield Events(VirtualClock(), lambda: ledger), ledger
     finally:
         store.close()
 

@@ -94,7 +94,7 @@ class RateLimiter:
             now = self._clock.monotonic()
             self._forget()
             if self._paused_until > now:
-                await self._held_back(self._paused_until - now)
+                await self._rest(max(self._paused_until - now, _TICK))
             elif self._active >= self.concurrency:
                 await self._ended.wait()
             elif self.rate is None or self._active + len(self._answers) < self.rate.count:
@@ -102,14 +102,15 @@ class RateLimiter:
             elif self._answers:
                 # The answer whose ageing frees a place: not the oldest where more were restored than the rate allows.
                 place = min(self._active + len(self._answers) - self.rate.count, len(self._answers) - 1)
-                await self._held_back(self._answers[place] + self._window - now)
+                await self._rest(max(self._answers[place] + self._window - now, _TICK))
             else:
                 await self._ended.wait()
 
-    async def _held_back(self, seconds: float) -> None:
+    async def _rest(self, seconds: float) -> None:
+        """A pause of which it is known when it ends."""
         begun = self._clock.monotonic()
         try:
-            await self._clock.sleep(max(seconds, _TICK))
+            await self._clock.sleep(seconds)
         finally:
             self.waited += self._clock.monotonic() - begun
 

@@ -72,9 +72,12 @@ class Reader:
 
 
 class Events:
-    """The one place that is told what happens. For one event loop; every method returns at once."""
+    """The one place that is told what happens. For one event loop; every method returns at once.
 
-    def __init__(self, clock: Clock, ledger: Ledger) -> None:
+    `ledger` answers the one in use, which may be another one after damage.
+    """
+
+    def __init__(self, clock: Clock, ledger: Callable[[], Ledger]) -> None:
         self._clock, self._ledger = clock, ledger
         self._readers: set[Reader] = set()
         self._told: dict[str, float] = {}
@@ -118,15 +121,18 @@ class Events:
     def add(self, reader: Reader) -> None:
         """From now on it is told."""
         self._readers.add(reader)
-        self._ledger.heard = self._written
+        self.overhear()
         if self._over:
             reader.end()
 
     def discard(self, reader: Reader) -> None:
         """It is told nothing more."""
         self._readers.discard(reader)
-        if not self._readers:
-            self._ledger.heard = None
+        self.overhear()
+
+    def overhear(self) -> None:
+        """Hear of what the ledger in use writes, as long as there is somebody to tell."""
+        self._ledger().heard = self._written if self._readers else None
 
     def line(self, event: str, fields: Mapping[str, Any]) -> bytes:
         """An event as it is sent."""

@@ -33,7 +33,7 @@ class Monitor:
     def __init__(self, configuration: Configuration, state: State, log: logging.Logger) -> None:
         self._configuration, self._log = configuration, log
         self._clock = configuration.house.clock
-        self.events = Events(self._clock, state.ledger)
+        self.events = Events(self._clock, lambda: state.ledger)
         self.tally = Tally(self._clock.now(), self._waited)
         self.tally.expect(remote.name for remote in configuration.settings.remotes)
         configuration.house.observer = self.tally.request
@@ -54,6 +54,7 @@ class Monitor:
         """A pass is under way from now on."""
         self._under_way, self._begun = True, self._clock.monotonic()
         self.tally.expect(remote.name for remote in self._configuration.settings.remotes)
+        self.events.overhear()
         self.events.tell("pass-begun", trigger=trigger, remote=only)
 
     def pass_is_over(self, trigger: str, only: str | None, report: PassReport | None, said: str) -> None:

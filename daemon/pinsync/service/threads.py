@@ -1,4 +1,4 @@
-"""Work that would keep the loop busy, in threads that nobody waits for at the end."""
+"""Work that would hold up the loop."""
 
 from __future__ import annotations
 
