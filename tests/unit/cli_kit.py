@@ -70,7 +70,7 @@ class Home:
         out, err = self.capsys.readouterr()
         ran = Ran(code, out, err)
         assert TOKEN not in ran.out + ran.err
-        assert "Traceback" not in ran.err
+        assert "Traceback" not in ran.err, ran.err
         return ran
 
     def age(self, seconds: float) -> None:

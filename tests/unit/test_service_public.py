@@ -297,6 +297,19 @@ def test_the_textfile_is_written_after_each_pass_readable_by_all_and_its_failure
         assert rig.triggers() == ["start", "sync"] and rig.log.count("cannot be written") == 1
 
 
+def test_a_bug_in_watching_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr("pinsync.service.monitor.read_record", broken)
+    with Rig(tmp_path, extra='[metrics]\ntextfile = "pinsync.prom"\n') as rig:
+        rig.pins.write_text(manifest(1))
+        rig.start()
+        rig.log.wait("ERROR: watching failed")
+        assert on_socket(rig, "/metrics").status_code == 500
+        assert rig.client.sync()[1] == 0
+
+
 def test_a_textfile_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "pinsync.prom").mkdir()
     assert "cannot be written" in write_textfile(tmp_path / "pinsync.prom", b"x 1\n")

@@ -102,8 +102,9 @@ class Monitor:
         return await in_thread(lambda: exposition(record, self.tally, accept))
 
     async def not_ready(self) -> str:
-        """ "" where mirroring goes well: a good pass, or one that makes progress, within three intervals; or the first
-        pass of this process is under way. Else why not, in words.
+        """Why mirroring does not go well, in words; "" where it does.
+
+        It does when a pass went well, or makes progress, within three intervals, and in the first pass of this process.
         """
         if self._configuration.house.stop.is_set():
             return "the daemon is ending"
