@@ -13,6 +13,7 @@ import typer
 
 from pinsync.errors import PinsyncError
 
+from . import app_care  # noqa: F401 - the commands that it registers
 from .app import app
 from .ui import Ui, said
 

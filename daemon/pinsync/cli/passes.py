@@ -100,6 +100,8 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
     from pinsync.ledger.lock import holder
     from pinsync.steps.report import sync_json
 
+    from .notify import tell_after
+
     house = House(settings, os.environ)
     locked: ConfigError | None = None
     try:
@@ -109,17 +111,19 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
         if not holder(settings.state.path):  # else 6 comes first
             raise asking.Alone(error) if getattr(error, "elsewhere", False) else error from None
         locked = error
-    with writing(settings, "sync") as state, meter(ui) as busy:
+    with writing(settings, "sync") as state:
         if locked is not None:
             raise locked
-        world = house.world(state.mirror_id, busy.reading, busy.applying)
-        report, number = until_signalled(
-            lambda: run_pass(world, state, trigger="sync", only=remote),
-            house.stop,
-            lambda: ui.tell("stopping: nothing new is begun, what is in flight may end; once more ends it now"),
-        )
-        _show_metrics(ui, settings)
-    code = _conclude(ui, sync_json(report), report.exit_code())
+        with meter(ui) as busy:
+            world = house.world(state.mirror_id, busy.reading, busy.applying)
+            report, number = until_signalled(
+                lambda: run_pass(world, state, trigger="sync", only=remote),
+                house.stop,
+                lambda: ui.tell("stopping: nothing new is begun, what is in flight may end; once more ends it now"),
+            )
+            _show_metrics(ui, settings)
+        code = _conclude(ui, sync_json(report), report.exit_code())
+        tell_after(ui, house, state, report, whole=remote is None, stopped=number is not None)
     if number is not None:
         ui.tell("stopped before everything was done; the next pass goes on from there")
         return 128 + number

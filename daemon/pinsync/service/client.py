@@ -89,6 +89,10 @@ class DaemonClient:
         """Make pins ours, the wanted ones for no `cids`: `{"format", "remote", "adopted": […], "skipped": […]}`."""
         return self._post("adopt", {"remote": remote, "cids": list(cids)}, None)
 
+    def notify(self) -> dict[str, Any]:
+        """Tell every receiver of its `[notify]` that this is a trial: `{"format", "receivers": […]}`."""
+        return self._post("notify", {}, None)
+
     def sync(
         self,
         remote: str | None = None,

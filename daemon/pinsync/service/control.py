@@ -10,6 +10,7 @@
     POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
     POST /v1/approve  {remote?, cids, now?, by?}   empty `cids`: everything that is held
     POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
+    POST /v1/notify   {}                        tells every receiver of [notify] that this is a trial
 
 Errors are `{"error": {"exit_code", "message"}}`. Whoever may open the socket may do all of this.
 """
@@ -81,12 +82,16 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         who = _peer(request) or _text(body, "by") or "somebody"
         return JSONResponse(await desk.adopt(remote, _cids(body), who))
 
+    async def notify(request: Request) -> Response:
+        await _body(request, ())
+        return JSONResponse(await desk.notify())
+
     async def events(request: Request) -> Response:
         _query(request)
         return _Events(*await desk.listen(request.scope.get("state", {}).get(CUT, lambda: None)))
 
     gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, ls, events)}
-    posts = {f"/v1/{each.__name__}": each for each in (sync, approve, adopt)}
+    posts = {f"/v1/{each.__name__}": each for each in (sync, approve, adopt, notify)}
     return application({**gets, **(watching or {})}, posts, log)
 
 

@@ -30,6 +30,7 @@ from .events import Reader
 from .inforce import Configuration
 from .monitor import Monitor
 from .runner import Runner
+from .teller import trial, trial_json
 from .telling import observed, reading_progress
 from .wishes import Listener
 
@@ -153,6 +154,13 @@ class Desk:
         events.room()
         hello = {"version": __version__, "verdict": await self._monitor.standing(), "daemon": self.about()}
         return Reader(events, cut), events.line("hello", hello)
+
+    async def notify(self) -> dict[str, Any]:
+        """Tell everybody that is to be told when something is the matter that this is a trial; what each answered."""
+        house = self._configuration.house
+        return trial_json(
+            await self._unless_ending(trial(house.settings, self._state.mirror_id, self._clock, house.env))
+        )
 
     async def close(self) -> None:
         """The daemon ends: give up what only this desk does, and tell who waits for it."""

@@ -17,6 +17,7 @@ from .between import FollowUps
 from .inforce import Configuration
 from .monitor import Monitor
 from .notify import Notifier
+from .teller import Teller
 from .telling import counts, local, observed, reading_progress
 from .ticker import Ticker
 from .wishes import Listener, Wish, Wishes
@@ -63,6 +64,7 @@ class Runner:
         self._notifier, self._log, self._begun = notifier, log, begun
         self._clock = configuration.house.clock
         self._follows = FollowUps(state.ledger, self._clock, log)
+        self._teller = Teller(state, self._clock, configuration.house.env, log)
         self._wake = asyncio.Event()
         self._ticker = Ticker(self._tick)
         self._next_monotonic = float("inf")
@@ -87,6 +89,7 @@ class Runner:
             self._tick()
         elif self.running is None and self._follow_due():
             self.wake()
+        self._teller.look(self._configuration.settings)
 
     def _tick(self) -> None:
         """It is time. A pass that lasts longer than the interval is not followed by another one at once."""
@@ -109,6 +112,7 @@ class Runner:
                     await self._wake.wait()
         finally:
             self._ticker.close()
+            await self._teller.close()
             while (wish := self.wishes.take()) is not None:
                 for listener in wish.listeners:
                     listener.error(1, "the daemon is ending, so this pass was not begun")
@@ -170,6 +174,7 @@ class Runner:
                 listener.error(1, message)
             return
         error = task.exception()
+        report, broke = None, ""
         if error is None:
             report = task.result()
             for listener in wish.listeners:
@@ -182,6 +187,7 @@ class Runner:
             for listener in wish.listeners:
                 listener.error(error.exit_code if isinstance(error, PinsyncError) else 1, message)
             troubles, failed, said = [("pass", message)], True, "failing: it could not be finished"
+            broke = message
             if not known:
                 self._log.error("a pass ended by a bug", exc_info=error)
         self.monitor.pass_is_over(wish.trigger, wish.only, None if error else task.result(), said)
@@ -189,8 +195,9 @@ class Runner:
             self._tell_troubles(troubles)
             self._failures = self._failures + 1 if failed else 0
             self._plan_next()
-        if error is None and task.result().again:
+        if report is not None and report.again:
             self._soon()
+        self._teller.after_pass(self._configuration.settings, report, whole=wish.only is None, broke=broke)
         if not self._stop.is_set():
             upcoming = f"next at {local(self.next_at)}" if self.next_at else "another one follows"
             line = f"pass ({wish.trigger}{f', {wish.only} alone' if wish.only else ''}): {said}; {upcoming}"

@@ -7,14 +7,14 @@
     toml_lines    the line on which each value of a TOML text stands
     problems      what is wrong, in words, each with its file and line
     load          all of these put together
-    credentials   tokens and the node's Authorization header
+    credentials   tokens, the node's Authorization header, the secret URLs of [notify]
 
 Importing this package is cheap; pydantic is imported by `load` and the credential functions when they are called.
 """
 
 from pinsync.model import Rate, Safety
 
-from .credentials import CredentialError, Token, load_authorization, load_token
+from .credentials import CredentialError, Token, load_authorization, load_hook, load_token
 from .load import load
 from .model import (
     ConfigFile,
@@ -23,6 +23,7 @@ from .model import (
     MetricsSettings,
     MirrorSettings,
     NodeSettings,
+    NotifySettings,
     RemoteSettings,
     Schedule,
     Settings,
@@ -39,6 +40,7 @@ __all__ = [
     "MetricsSettings",
     "MirrorSettings",
     "NodeSettings",
+    "NotifySettings",
     "Rate",
     "RemoteSettings",
     "Safety",
@@ -50,6 +52,7 @@ __all__ = [
     "format_duration",
     "load",
     "load_authorization",
+    "load_hook",
     "load_token",
     "parse_duration",
     "parse_rate",

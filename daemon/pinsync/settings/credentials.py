@@ -1,4 +1,4 @@
-"""Tokens of remotes and the Authorization header of nodes: found, checked, and never shown."""
+"""Tokens of remotes, the Authorization header of nodes, URLs that are secrets: found, checked, and never shown."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from base64 import b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from pinsync.errors import ConfigError, Problem
 
 from .files import Unreadable, decode, read_small
-from .model import NodeSettings, RemoteSettings
+from .model import NodeSettings, NotifySettings, RemoteSettings
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -100,6 +101,46 @@ def load_authorization(node: NodeSettings, env: Mapping[str, str]) -> SecretStr 
     return SecretStr(f"{scheme} {rest}")
 
 
+def load_hook(notify: NotifySettings, kind: Literal["webhook", "heartbeat"], env: Mapping[str, str]) -> Token | None:
+    """The URL to call, whose `where` names the place that it is from; None when none is set.
+
+    The first found of `webhook_file`, the systemd credential `notify.webhook` and the key `webhook`; likewise
+    `heartbeat`. Raises `CredentialError`.
+    """
+    from pydantic import SecretStr
+
+    who = f"notify.{kind}"
+    file = notify.webhook_file if kind == "webhook" else notify.heartbeat_file
+    key = notify.webhook if kind == "webhook" else notify.heartbeat
+    path = file or _credential(env, who)
+    if path is None:
+        return None if key is None else Token(key, f"{kind} in the configuration")
+    where = f"{kind}_file {path}" if file else f"credential {path}"
+    raw, warnings = _read(who, where, path, "the URL")
+    if problem := hook_problem(raw):
+        raise CredentialError(who, f"{where}: {problem}")
+    return Token(SecretStr(raw), where, warnings)
+
+
+def hook_problem(url: str) -> str | None:
+    """Why nobody can be told at this URL, in words that follow a name and show no part of it; None when they can."""
+    if re.search(r"[\s\x00-\x1f\x7f]", url) or not url.isascii():
+        return "must be a URL without spaces, control characters or letters beyond ASCII"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "is not a URL: its host or port is wrong"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return 'must be a URL that starts with "https://" or "http://" and a host'
+    return None
+
+
+def hook_host(url: str) -> str:
+    """The only part of such a URL that may be shown."""
+    return urlsplit(url).hostname or "?"
+
+
 def _scheme(raw: str) -> tuple[str, str]:
     """The scheme, and what belongs after it; for Basic that is `user:password` or the same in base64."""
     if match := re.match(r"(bearer|basic)(?:[ \t]+|:)", raw, re.IGNORECASE):
@@ -126,16 +167,16 @@ def _credential(env: Mapping[str, str], name: str) -> Path | None:
     return path
 
 
-def _read(who: str, where: str, path: Path) -> tuple[str, tuple[str, ...]]:
+def _read(who: str, where: str, path: Path, what: str = "the token") -> tuple[str, tuple[str, ...]]:
     try:
         content, mode = read_small(path, _LIMIT)
         text = decode(content).strip()
     except Unreadable as problem:
         raise CredentialError(who, f"{where} {problem}", elsewhere=problem.elsewhere) from None
     if not text:
-        raise CredentialError(who, f"{where} is empty; write the token into it")
+        raise CredentialError(who, f"{where} is empty; write {what} into it")
     if "\n" in text or "\r" in text:
-        raise CredentialError(who, f"{where} has more than one line; it must hold the token alone")
+        raise CredentialError(who, f"{where} has more than one line; it must hold {what} alone")
     if not mode & _WORLD:
         return text, ()
     return text, (f"{who}: every user of this machine can read {path}; close it with: chmod o-rwx {path}",)

@@ -19,6 +19,7 @@ from .model import (
     MetricsSettings,
     MirrorSettings,
     NodeSettings,
+    NotifySettings,
     RemoteSettings,
     Schedule,
     Settings,
@@ -29,7 +30,7 @@ from .problems import Origin, closest, cross_check, explain, in_order, quoted
 from .units import parse_address
 
 if TYPE_CHECKING:
-    from .schema import File, KuboTable, RemoteTable
+    from .schema import File, KuboTable, NotifyTable, RemoteTable
 
 _LIMIT = 10 * 1024 * 1024
 _PREFIX = "PINSYNC_"
@@ -193,6 +194,7 @@ def _build(
         remotes=remotes,
         listen=ListenSettings(parse_address(raw.listen.address) if raw.listen.address else None),
         metrics=MetricsSettings(path(raw.metrics.textfile)),
+        notify=_notify(raw.notify, path(raw.notify.webhook_file), path(raw.notify.heartbeat_file)),
     )
     return replace(settings, warnings=tuple(_warnings(settings))), []
 
@@ -228,6 +230,18 @@ def _remote(raw: RemoteTable, token_file: Path | None, ca_file: Path | None, saf
         retry_for=raw.retry_for,
         ca_file=ca_file,
         safety=replace(safety, **own),
+    )
+
+
+def _notify(raw: NotifyTable, webhook_file: Path | None, heartbeat_file: Path | None) -> NotifySettings:
+    return NotifySettings(
+        command=tuple(raw.command),
+        webhook=raw.webhook if raw.webhook.get_secret_value() else None,
+        webhook_file=webhook_file,
+        heartbeat=raw.heartbeat if raw.heartbeat.get_secret_value() else None,
+        heartbeat_file=heartbeat_file,
+        failing_after=raw.failing_after,
+        timeout=raw.timeout,
     )
 
 

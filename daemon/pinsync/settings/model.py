@@ -10,9 +10,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pinsync.model import Mode, Rate, Safety
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 NFT_STORAGE = "https://api.nft.storage/pins"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of remotes, nodes and mirrors
@@ -95,6 +98,25 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """`[notify]`: who is told when something needs a person, and who hears that all goes on.
+
+    `command` is a program and its arguments. `webhook` and `heartbeat` are URLs, secret because whoever knows one can
+    use it; each is the first found of its `_file`, the systemd credential `notify.webhook` or `notify.heartbeat`, and
+    the value itself: see `load_hook`. `failing_after`: for so many intervals something must fail before it is told.
+    `timeout` is for one try, in seconds.
+    """
+
+    command: tuple[str, ...] = ()
+    webhook: SecretStr | None = None
+    webhook_file: Path | None = None
+    heartbeat: SecretStr | None = None
+    heartbeat_file: Path | None = None
+    failing_after: int = 3
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """One `[[remote]]`.
 
@@ -140,6 +162,7 @@ class Settings:
     schedule: Schedule
     safety: Safety
     remotes: tuple[RemoteSettings, ...]
+    notify: NotifySettings = field(default_factory=NotifySettings)
     warnings: tuple[str, ...] = ()
     listen: ListenSettings = field(default_factory=ListenSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

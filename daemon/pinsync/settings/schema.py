@@ -12,7 +12,16 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -25,10 +34,12 @@ from pydantic_settings import (
 
 from pinsync.model import Mode, Rate, Removals, Safety
 
-from .model import NAME, NodeSettings, RemoteSettings, Schedule
+from .credentials import hook_problem
+from .model import NAME, NodeSettings, NotifySettings, RemoteSettings, Schedule
 from .units import parse_address, parse_duration, parse_rate
 
 _NODE, _REMOTE, _SAFETY, _SCHEDULE = NodeSettings(), RemoteSettings("default"), Safety(), Schedule()
+_NOTIFY = NotifySettings()
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_ORIGINS = 20  # Pinning Service API 1.0.0, schema `Origins`
 
@@ -126,6 +137,21 @@ def _prom(value: str) -> str:
     return value
 
 
+def _hook(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and (problem := hook_problem(text)):
+        raise ValueError(problem)
+    return value
+
+
+def _command(value: list[str]) -> list[str]:
+    if value and not value[0].startswith("/"):
+        raise ValueError('must begin with the whole path of a program: ["/usr/local/bin/tell", "argument"]')
+    if any("\0" in part for part in value):
+        raise ValueError("must not contain zero bytes")
+    return value
+
+
 def _rate(value: object) -> Rate | None:
     if not isinstance(value, str):
         raise ValueError('must be requests/duration in quotes, such as "30/10s", or "" for no limit')
@@ -207,6 +233,16 @@ class SafetyTable(Table):
     max_lost_share: Annotated[float, _between(0, 100)] = _SAFETY.max_lost_share
 
 
+class NotifyTable(Table):
+    command: Annotated[list[str], AfterValidator(_command)] = list(_NOTIFY.command)
+    webhook: Annotated[SecretStr, AfterValidator(_hook)] = SecretStr("")
+    webhook_file: PathText = ""
+    heartbeat: Annotated[SecretStr, AfterValidator(_hook)] = SecretStr("")
+    heartbeat_file: PathText = ""
+    failing_after: Annotated[int, _between(0, 1000)] = _NOTIFY.failing_after
+    timeout: Annotated[float, _duration("0.1s", "5m")] = _NOTIFY.timeout
+
+
 class RemoteTable(Table):
     name: Name
     endpoint: Annotated[str, AfterValidator(_endpoint)] = _REMOTE.endpoint
@@ -244,6 +280,7 @@ class File(BaseSettings):
     safety: SafetyTable = SafetyTable()
     listen: ListenTable = ListenTable()
     metrics: MetricsTable = MetricsTable()
+    notify: NotifyTable = NotifyTable()
     remote: list[RemoteTable] = []
 
 
@@ -256,6 +293,7 @@ TABLES: Mapping[str, type[Table]] = {
     "safety": SafetyTable,
     "listen": ListenTable,
     "metrics": MetricsTable,
+    "notify": NotifyTable,
     "remote": RemoteTable,
 }
 
