@@ -177,7 +177,7 @@ def test_one_that_is_slow_delays_nobody_and_gets_the_newest_alone(scene: Scene) 
     scene.ears.slow = {"webhook"}
 
     async def work(teller: Teller, state: State) -> None:
-        for names in ([], range(8), []):  # held, over, held again
+        for names in ((), range(8), ()):  # held, over, held again
             scene.mirror.node.pins.clear()
             scene.mirror.pin(8, 9, *names)
             scene.mirror.later(EVERY)

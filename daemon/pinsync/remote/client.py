@@ -157,6 +157,12 @@ class RemoteClient:
         """Remove a pin request. Raises `NotFound` when the first answer already says that there is none."""
         await self._call("delete", "DELETE", self._path("delete", requestid))
 
+    async def try_add(self) -> None:
+        """Ask to add half a JSON object, of which nothing can come but an error: which one tells whether adding is
+        allowed. `pinsync.remote.rights` reads it.
+        """
+        await self._call("add", "POST", "/pins", b"{")
+
     async def _ask(self, call: Call, path: str, body: PinBody) -> AddResult:
         wanted: dict[str, Any] = {"cid": body.cid}
         if body.name:

@@ -77,6 +77,10 @@ class DaemonClient:
         """What the last pass held: `{"format", "held": […], "doubts": […]}`."""
         return self._get("held", {"remote": remote}, ANSWER)[0]
 
+    def doctor(self, remote: str | None = None) -> dict[str, Any]:
+        """What it finds of its remotes, its state and the mirror: `{"format", "checks": […]}`."""
+        return self._get("doctor", {"remote": remote}, None)[0]
+
     def approve(self, remote: str | None, cids: Sequence[str], now: bool = False, by: str = "") -> dict[str, Any]:
         """Release what is held, all of it for no `cids`: `{"format", "released": […], "doubts": […]}`.
 

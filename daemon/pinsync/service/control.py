@@ -5,6 +5,7 @@
     GET  /v1/plan[?remote=]                     of `plan --json`; its exit code in `Pinsync-Exit-Code`
     GET  /v1/held[?remote=]                     what waits for a person
     GET  /v1/ls?remote=                         lines of JSON: {"reading"}, then {"pin"}…, each as in `ls --json`
+    GET  /v1/doctor[?remote=]                   {"checks": […]} as in `doctor --json`, of remotes, state and mirror
     GET  /v1/events                             lines of JSON: what happens, as it happens, until the daemon ends
     GET  /metrics, /healthz, /readyz            see `public`
     POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
@@ -58,6 +59,9 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
     async def held(request: Request) -> Response:
         return JSONResponse(desk.held(_query(request, "remote").get("remote")))
 
+    async def doctor(request: Request) -> Response:
+        return JSONResponse(await desk.doctor(_query(request, "remote").get("remote")))
+
     async def ls(request: Request) -> Response:
         remote = _query(request, "remote").get("remote")
         if remote is None:
@@ -90,7 +94,7 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         _query(request)
         return _Events(*await desk.listen(request.scope.get("state", {}).get(CUT, lambda: None)))
 
-    gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, ls, events)}
+    gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, doctor, ls, events)}
     posts = {f"/v1/{each.__name__}": each for each in (sync, approve, adopt, notify)}
     return application({**gets, **(watching or {})}, posts, log)
 

@@ -155,6 +155,16 @@ class Desk:
         hello = {"version": __version__, "verdict": await self._monitor.standing(), "daemon": self.about()}
         return Reader(events, cut), events.line("hello", hello)
 
+    async def doctor(self, remote: str | None) -> dict[str, Any]:
+        """What the doctor finds that only this process may see: remotes, state, the mirror; tried anew, now."""
+        from pinsync.doctor.examine import examine_for_another
+
+        self._check(remote)
+        house = self._configuration.house
+        work = examine_for_another(house.settings, house.env, self._clock, house.limiters, remote)
+        found = await self._unless_ending(work)
+        return {"format": 1, "checks": [one.as_json() for one in found]}
+
     async def notify(self) -> dict[str, Any]:
         """Tell everybody that is to be told when something is the matter that this is a trial; what each answered."""
         house = self._configuration.house

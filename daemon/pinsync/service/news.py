@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pinsync.clock import rfc3339
@@ -141,9 +142,9 @@ def matters(report: Mapping[str, Any]) -> Iterator[Matter]:
             yield Matter(part, "held", _held(remote, report["doubts"]), f"{_HELD}. {approve}.")
 
 
-def stale(last_good: str | None) -> Matter:
-    """No pass has gone well for three intervals; `last_good` is when the last one did."""
-    return Matter("mirror", "stale", f"the last good pass was {f'at {last_good}' if last_good else 'never'}", _STALE)
+def stale(last_good: float) -> Matter:
+    """No pass has gone well for three intervals; `last_good` is when the last one did (epoch seconds)."""
+    return Matter("mirror", "stale", f"the last good pass was {_utc(last_good)}", _STALE)
 
 
 def broken(why: str) -> Matter:
@@ -232,11 +233,11 @@ def _subject(news: News | None) -> str:
 
 def _change(one: Standing, change: Literal["new", "over"], now: float) -> dict[str, Any]:
     matter = one.matter
-    since = rfc3339(one.since)
+    since = _utc(one.since)
     if change == "new":
         text = f"{_name(one)} {_SAID[matter.what]} since {since}: {matter.why.rstrip('.')}. {matter.meaning}"
     else:
-        text = f"{_name(one)} {_BACK[matter.what]}; it began at {since}, {_lasted(now - one.since)} ago."
+        text = f"{_name(one)} {_BACK[matter.what]}; it began {since}, {_lasted(now - one.since)} ago."
     return {**_standing(one), "change": change, "text": " ".join(text.split())}
 
 
@@ -245,11 +246,16 @@ def _standing(one: Standing) -> dict[str, Any]:
 
 
 def _short(one: Standing) -> str:
-    return f"{_name(one)} {_SAID[one.matter.what]} since {rfc3339(one.since)}"
+    return f"{_name(one)} {_SAID[one.matter.what]} since {_utc(one.since)}"
 
 
 def _name(one: Standing) -> str:
     return "the mirror" if one.matter.part == "mirror" else one.matter.part
+
+
+def _utc(at: float) -> str:
+    """For readers who may be elsewhere."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _lasted(seconds: float) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pinsync.clock import Clock, rfc3339
+from pinsync.clock import Clock
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import State
 from pinsync.settings.model import NotifySettings, Settings
@@ -148,7 +148,7 @@ class Teller:
         last = self._state.ledger.last_good()
         if last is None or self._clock.now() - last <= STALE_AFTER * settings.schedule.every:
             return []
-        one = stale(rfc3339(last))
+        one = stale(last)
         stands = one.key in self._remembered().standing
         return [one] if stands or all(matter.what != "failing" for matter in found) else []
 

@@ -198,6 +198,17 @@ class KuboClient:
         """Has the node dial a peer (`swarm/connect`), once."""
         await self._call("swarm/connect", {"arg": multiaddr})
 
+    async def remote_services(self) -> list[tuple[str, str]]:
+        """(name, endpoint) of the pinning services in Kubo's own configuration; their keys are not told (once)."""
+        answer = await self._call("pin/remote/service/ls", {})
+        rows = answer.get("RemoteServices") or []
+        found = [(row.get("Service"), row.get("ApiEndpoint")) for row in rows if isinstance(row, dict)]
+        return [
+            (printable(name, 60), printable(at, 200))
+            for name, at in found
+            if isinstance(name, str) and isinstance(at, str)
+        ]
+
     async def _identity(self) -> NodeIdentity:
         answer = await self._call("id", {})
         peer_id, agent, addresses = answer.get("ID"), answer.get("AgentVersion"), answer.get("Addresses") or []
