@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from pinsync.errors import NodeError, PinsyncError
-from pinsync.ledger.records import SourceRecord
 from pinsync.model import Mode
 from pinsync.settings.credentials import load_authorization
 from pinsync.settings.model import NodeSettings
@@ -31,7 +30,10 @@ async def node(patient: Patient, settings: NodeSettings) -> AsyncIterator[Findin
         try:
             who = await client.identity()
         except NodeError as error:
-            yield about.fail("reachable", str(error), _START)
+            if settings.mirror:
+                yield about.fail("reachable", str(error), _START)
+            else:
+                yield about.warn("reachable", str(error), "its pins are not mirrored, so this hinders little")
             return
         seconds = patient.clock.monotonic() - began
         version = who.version or "of a version that it does not tell"
@@ -53,7 +55,7 @@ def _identity(about: About, patient: Patient, settings: NodeSettings, who: NodeI
             f"peer {who.peer_id} answers, and the configuration wants {settings.peer_id}",
             "correct `api` or `peer_id` in [kubo]; until then its pins are not mirrored",
         )
-    known = _known(patient, settings).good_peer_id
+    known = patient.source(f"node:{settings.name}").good_peer_id
     if known and known != who.peer_id:
         return about.warn(
             "identity",
@@ -69,7 +71,7 @@ async def _pins(about: About, patient: Patient, settings: NodeSettings, client: 
     told = f"{_counted(reading.count)} read in {patient.clock.monotonic() - began:.1f} s"
     if not reading.complete:
         return about.warn("pins", f"{told}, which may not be all: {reading.reason}", "nothing is removed until it is")
-    before = _known(patient, settings).good_pins
+    before = patient.source(f"node:{settings.name}").good_pins
     if before and not reading.count:
         return about.warn(
             "pins", f"none, and there were {before} before", "a new or emptied repository? Removals are held"
@@ -105,15 +107,6 @@ def _origins(about: About, patient: Patient, who: NodeIdentity) -> Finding:
         "it has no public address: services can fetch from it only over connections that it makes itself",
         "open its swarm port (4001) to the internet, or set `origins`; not needed for a service in the same network",
     )
-
-
-def _known(patient: Patient, settings: NodeSettings) -> SourceRecord:
-    name = f"node:{settings.name}"
-    try:
-        found = patient.ledger.sources().get(name) if patient.ledger else None
-    except PinsyncError:
-        found = None
-    return found or SourceRecord(name, "node")
 
 
 def _counted(count: int) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pinsync.clock import Clock
 from pinsync.errors import PinsyncError
 from pinsync.house import House, mirror_id, reading
 from pinsync.ledger.ledger import Ledger, mirror_ids
-from pinsync.ledger.records import RemoteRecord
+from pinsync.ledger.records import RemoteRecord, SourceRecord
 from pinsync.remote.limits import RateLimiter
 from pinsync.settings.model import RemoteSettings, Settings
+
+T = TypeVar("T")
 
 RETRY_FOR = 2.0  # seconds: what does not work now is told, not waited for
 
@@ -38,17 +42,25 @@ class Patient:
 
     def record(self, remote: RemoteSettings) -> RemoteRecord:
         """What the ledger knows of a remote; an empty one where it cannot be asked."""
-        try:
-            return self.ledger.remote(remote.name) if self.ledger else RemoteRecord(remote.name)
-        except PinsyncError:
-            return RemoteRecord(remote.name)
+        return self._recalled(lambda ledger: ledger.remote(remote.name)) or RemoteRecord(remote.name)
+
+    def source(self, name: str) -> SourceRecord:
+        """What the ledger knows of a source (`node:kubo`, `manifest`); an empty one where it cannot be asked."""
+        return self._recalled(lambda ledger: ledger.sources().get(name)) or SourceRecord(name, "")
 
     def mirror_ids(self) -> tuple[str, ...]:
         """The marks that are ours; none where that cannot be known."""
         try:
             return mirror_ids(mirror_id(self.settings, None), self.ledger)
-        except PinsyncError:
+        except (PinsyncError, sqlite3.DatabaseError):
             return ()
+
+    def _recalled(self, what: Callable[[Ledger], T | None]) -> T | None:
+        """A damaged ledger is told of as the state, and keeps nothing else from being tried."""
+        try:
+            return what(self.ledger) if self.ledger else None
+        except (PinsyncError, sqlite3.DatabaseError):
+            return None
 
 
 @contextmanager

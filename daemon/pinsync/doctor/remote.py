@@ -161,9 +161,7 @@ def _behaviour(about: About, record: RemoteRecord, now: float) -> Finding:
     if not told:
         return about.skip("behaviour", "nothing has been learned yet; the first passes will")
     since = min((at for _, at in record.seen), default=None)
-    return about.ok(
-        "behaviour", f"{', '.join(told)}{f' ; the first was learned {moment(since, now)}' if since else ''}"
-    )
+    return about.ok("behaviour", f"{', '.join(told)}{f'; the first was learned {moment(since, now)}' if since else ''}")
 
 
 # -- who else is there
@@ -215,10 +213,8 @@ async def _loop(about: About, patient: Patient, settings: RemoteSettings, pins: 
 
 def _our_peers(patient: Patient) -> Iterator[str]:
     """Of the nodes that have answered, else as the ledger knows them."""
-    sources = patient.ledger.sources() if patient.ledger else {}
     for node in patient.settings.nodes:
-        source = sources.get(f"node:{node.name}")
-        peer = patient.peers.get(node.name) or (source.peer_id if source else None)
+        peer = patient.peers.get(node.name) or patient.source(f"node:{node.name}").peer_id
         if node.mirror and peer:
             yield peer
 

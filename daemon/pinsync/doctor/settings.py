@@ -78,11 +78,9 @@ async def manifest(patient: Patient) -> AsyncIterator[Finding]:
     files = {file.resolve() for file in found.files if file.is_file()}
     ignores = f", {len(found.ignores)} ignored" if found.ignores else ""
     yield MANIFEST.ok("contents", f"{path}: {len(found.pins):,} pins{ignores}, in {len(files)} files")
-    source = patient.ledger.sources().get("manifest") if patient.ledger else None
-    if source is not None and source.good_pins and not found.pins:
-        yield MANIFEST.warn(
-            "size", f"it has no pins, and had {source.good_pins} before", "removals are held until you approve"
-        )
+    before = patient.source("manifest").good_pins
+    if before and not found.pins:
+        yield MANIFEST.warn("size", f"it has no pins, and had {before} before", "removals are held until you approve")
 
 
 async def notify(patient: Patient) -> AsyncIterator[Finding]:

@@ -15,9 +15,9 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-from pinsync.cid import text_of
+from pinsync.cid import shorten, text_of
 from pinsync.remote.client import RemoteClient
-from pinsync.remote.errors import NotFound, OutOfService, PinRefused, RateLimited, RemoteError, Unreachable
+from pinsync.remote.errors import NotFound, OutOfService, PinRefused, RemoteError, Unreachable
 
 _SHA256_RAW = b"\x01\x55\x12\x20"  # CIDv1, raw, sha2-256
 
@@ -37,7 +37,7 @@ async def may_remove(client: RemoteClient) -> Right:
         try:
             await client.delete(requestid)
         except NotFound as error:
-            return Right("yes", f"an id that is not there is answered with HTTP {error.status}")
+            return Right("yes", f"an id that is not there is answered with {_words(error)}")
         except RemoteError as error:
             found = _refused(error)
             if not isinstance(error, PinRefused):
@@ -52,10 +52,10 @@ async def may_add(client: RemoteClient) -> Right:
     try:
         await client.try_add()
     except PinRefused as error:
-        return Right("yes", f"a request without content is refused for that alone, HTTP {error.status}")
+        return Right("yes", f"a request without content is answered with {_words(error)}")
     except Unreachable as error:
         if error.status == 500:  # a body that cannot be read is no fault of the sender's to some
-            return Right("yes", f"a request without content is refused for that alone, HTTP {error.status}")
+            return Right("yes", f"a request without content is answered with {_words(error)}")
         return _refused(error)
     except RemoteError as error:
         return _refused(error)
@@ -65,6 +65,10 @@ async def may_add(client: RemoteClient) -> Right:
 def _refused(error: RemoteError) -> Right:
     if isinstance(error, OutOfService):
         return Right("no" if error.kind in ("auth", "forbidden", "rights") else "closed", str(error))
-    if isinstance(error, RateLimited):
-        return Right("unclear", str(error))
     return Right("unclear", str(error))
+
+
+def _words(error: RemoteError) -> str:
+    """The status, and the beginning of what the server says to it."""
+    said = ": ".join(part for part in (error.reason, error.details) if part)
+    return f"HTTP {error.status}{f' ({shorten(said, 80)})' if said else ''}"
