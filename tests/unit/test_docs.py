@@ -343,6 +343,9 @@ def test_json_that_is_shown_has_the_keys_that_are_printed_and_no_other(
     printed["status --json"] |= keys(about(), ".daemon")
     monkeypatch.setattr(server, "serve", lambda profile, *, ready, **rest: ready("http://127.0.0.1:5000"))
     look("emulator --json", "emulator")
+    look("doctor --json", "doctor")
+    at.configure('[notify]\ncommand = ["/bin/sh", "-c", "cat >&2"]\n')
+    look("notify --json", "notify", "--test")
     assert told_json() == printed
 
 

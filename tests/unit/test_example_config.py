@@ -29,7 +29,7 @@ def test_it_loads_as_it_stands_and_sets_nothing_but_a_remote() -> None:
     assert settings.warnings == ()
     assert tomli.loads(EXAMPLE.read_text()) == {
         "remote": [{"name": "nftstorage"}], "mirror": {}, "kubo": {}, "manifest": {}, "state": {}, "schedule": {},
-        "safety": {}, "listen": {}, "metrics": {},
+        "safety": {}, "listen": {}, "metrics": {}, "notify": {},
     }  # fmt: skip
 
 
