@@ -24,6 +24,7 @@ from pinsync.errors import NodeError
 from pinsync.house import reading
 from pinsync.ledger.lock import StateLock
 from pinsync.remote import cluster
+from pinsync.service.client import DaemonClient, DaemonError
 from pinsync.settings import NodeSettings, load
 from pinsync.sources.kubo import NodeIdentity
 from tests.unit.cli_kit import TOKEN, Home, home
@@ -323,6 +324,18 @@ def test_variables_over_the_file_are_named_without_their_values(at: Home, monkey
     assert "secrets" not in {one["check"] for one in Seen(at).checks}
 
 
+def test_secrets_that_everybody_can_read_are_warnings(at: Home) -> None:
+    for name, text in (("auth", "user:password"), ("hook", f"https://h.example/{SECRET}")):
+        (at.path / name).write_text(text)
+        (at.path / name).chmod(0o644)
+    at.configure('[notify]\nwebhook_file = "hook"\n')
+    at.config.write_text(at.config.read_text().replace("[kubo]", '[kubo]\nauthorization_file = "auth"'))
+    seen = Seen(at)
+    assert seen.of("node kubo", "authorization file")[0] == "warn"
+    assert seen.of("notify", "file")[0] == "warn"
+    assert "password" not in json.dumps(seen.checks)
+
+
 def test_a_receiver_that_cannot_be_told_fails(at: Home) -> None:
     tell = program(at.path / "tell", "true")
     at.configure(f'[notify]\ncommand = ["{tell}"]\n')
@@ -442,6 +455,24 @@ def test_a_daemon_with_a_wrong_configuration_on_disk_is_told(at: Home, tmp_path:
         seen = Seen(at, "--config", str(tmp_path / "good.toml"), code=1)
         checks = [one for one in seen.checks if (one["about"], one["check"]) == ("daemon", "configuration")]
         assert [one["result"] for one in checks] == ["warn", "fail"]
+
+
+def test_a_daemon_that_this_user_may_not_ask_is_a_warning(at: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(*args: object) -> None:
+        raise DaemonError("this user may not ask the daemon") from PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(DaemonClient, "find", closed)
+    assert Seen(at).of("daemon", "answers")[0] == "warn"
+
+
+def test_a_service_that_does_everything_otherwise_is_told_of_without_a_bug(at: Home) -> None:
+    at.service.emulator.seed_pins([Seed(cid(7))])
+    at.service.emulator.become(profile("kubo-hostile"))
+    before = [*at.service.emulator.pins()]
+    seen = Seen(at)
+    assert not [one for one in seen.checks if "bug" in one["found"]]
+    assert seen.of("remote nft", "clock")[0] == "warn"
+    assert [*at.service.emulator.pins()] == before
 
 
 # -- the unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -48,10 +49,12 @@ def by_url(url: str, **more: Any) -> NotifySettings:
 # -- URLs
 
 
-def test_a_webhook_gets_the_message_as_json(hook: Hook) -> None:
+def test_a_webhook_gets_the_message_as_json(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     answered = told("webhook", by_url(hook.url))
     assert (answered.ok, answered.where, answered.said) == (True, "127.0.0.1", "HTTP 200")
     assert hook.messages() == [MESSAGE]
+    assert SECRET not in caplog.text  # httpx would log the whole URL
 
 
 def test_a_heartbeat_is_a_get(hook: Hook) -> None:

@@ -132,6 +132,18 @@ def test_without_a_trial_it_says_who_is_told(at: Home, hook: Hook, tmp_path: Pat
     assert "is not there" in ran.out and hook.got == []
 
 
+def test_check_says_that_a_url_cannot_be_had_or_can_be_read_by_all(at: Home, hook: Hook) -> None:
+    file = at.path / "hook"
+    at.configure('[notify]\nwebhook_file = "hook"\n')
+    ran = at.run("check")
+    assert ran.code == 2 and "notify.webhook: webhook_file" in ran.err
+    file.write_text(hook.url)
+    file.chmod(0o644)
+    ran = at.run("check")
+    assert ran.code == 0 and "chmod o-rwx" in ran.err
+    assert SECRET not in ran.out + ran.err
+
+
 def test_with_nobody_to_tell_a_trial_is_a_mistake(at: Home) -> None:
     assert at.run("notify").code == 0
     ran = at.run("notify", "--test")

@@ -49,6 +49,7 @@ def check(ui: Ui) -> int:
         _nodes(settings, found)
         for remote in settings.remotes:
             _remote(settings, remote, found)
+        _hooks(settings, found)
         _manifest(settings, found)
         report = {
             "ok": not found.errors,
@@ -105,6 +106,18 @@ def _remote(settings: Settings, remote: RemoteSettings, found: _Found) -> None:
         found.errors.append({"where": f"remote {remote.name}", "message": f"ca_file {remote.ca_file} cannot be read"})
     place = token.where if token else "none needed" if remote.auth == "none" else None
     found.remotes.append({"name": remote.name, "endpoint": remote.endpoint, "mode": remote.mode.value, "token": place})
+
+
+def _hooks(settings: Settings, found: _Found) -> None:
+    from pinsync.settings.credentials import CredentialError, load_hook
+
+    notify = settings.notify
+    for kind, file in (("webhook", notify.webhook_file), ("heartbeat", notify.heartbeat_file)):
+        try:
+            token = load_hook(notify, "webhook" if kind == "webhook" else "heartbeat", os.environ)
+            found.warnings += token.warnings if token else ()
+        except CredentialError as error:
+            _secret(settings, found, error, file is not None)
 
 
 def _secret(settings: Settings, found: _Found, error: CredentialError, filed: bool) -> None:

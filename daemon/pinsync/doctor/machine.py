@@ -14,8 +14,7 @@ from typing import Any
 
 from pinsync import __version__
 from pinsync.clock import Clock
-from pinsync.errors import PinsyncError
-from pinsync.service.client import DaemonClient
+from pinsync.service.client import DaemonClient, DaemonError
 from pinsync.settings.model import Settings
 from pinsync.settings.places import socket_path
 
@@ -48,7 +47,13 @@ async def machine(clock: Clock) -> AsyncIterator[Finding]:
 async def daemon(patient: Patient) -> AsyncIterator[Finding]:
     """Whether one answers, and whether it is of the same version and configuration as this command."""
     settings = patient.settings
-    client = DaemonClient.find(settings, patient.env)
+    try:
+        client = DaemonClient.find(settings, patient.env)
+    except DaemonError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        yield DAEMON.warn("answers", str(error))
+        return
     if client is None:
         where = socket_path(settings, patient.env)
         yield DAEMON.skip("answers", f"none at {where}; a timer with `pinsync sync` does as well")
@@ -163,8 +168,3 @@ async def _asked(*command: str) -> str:
         await process.wait()
         return ""
     return out.decode("utf-8", "replace")
-
-
-def unreachable(error: PinsyncError) -> Finding:
-    """A daemon that runs and does not answer."""
-    return DAEMON.warn("answers", str(error), "sudo, or membership of its group; else restart it")

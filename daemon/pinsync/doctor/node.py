@@ -22,9 +22,11 @@ async def node(patient: Patient, settings: NodeSettings) -> AsyncIterator[Findin
     about = About(f"node {settings.name}")
     address = resolve_api(settings.api, patient.env, name=settings.name)
     yield about.ok("address", f"{address}, by {address.where}")
-    if (authorization := load_authorization(settings, patient.env)) is not None:
+    if load_authorization(settings, patient.env) is not None:
         yield about.ok("authorization", "an Authorization header is sent with each call")
-    del authorization
+    secret = settings.authorization_file
+    if secret is not None and secret.stat().st_mode & 0o004:
+        yield about.warn("authorization file", f"every user of this machine can read {secret}", f"chmod o-rwx {secret}")
     async with patient.house.node(settings) as client:
         began = patient.clock.monotonic()
         try:

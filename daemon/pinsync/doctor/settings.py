@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 
 from pinsync.errors import ConfigError, ManifestError
-from pinsync.settings.credentials import CredentialError
+from pinsync.settings.credentials import CredentialError, load_hook
 from pinsync.settings.model import ConfigFile
 from pinsync.sources.manifest import read_manifest
 
@@ -94,6 +94,7 @@ async def notify(patient: Patient) -> AsyncIterator[Finding]:
     for receiver in receivers:
         try:
             where = whereto(patient.settings.notify, receiver, patient.env)
+            token = None if receiver == "command" else load_hook(patient.settings.notify, receiver, patient.env)
         except CredentialError as error:
             yield NOTIFY.broke(receiver, error)
             continue
@@ -101,3 +102,5 @@ async def notify(patient: Patient) -> AsyncIterator[Finding]:
             yield NOTIFY.fail(receiver, f"{where} is no program that this user may run", "mend `command` in [notify]")
         else:
             yield NOTIFY.ok(receiver, f"{where}; try it: pinsync notify --test")
+        for warning in token.warnings if token else ():
+            yield NOTIFY.warn("file", warning)

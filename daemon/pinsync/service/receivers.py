@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pinsync import __version__
@@ -94,6 +94,8 @@ async def _call(token: Token, timeout: float, body: Mapping[str, Any] | None) ->
     """POST `body` as JSON, or GET where there is none. Redirects are not followed: they would carry the message on."""
     import httpx
 
+    for logger in ("httpx", "httpcore"):  # they write whole URLs
+        logging.getLogger(logger).setLevel(logging.WARNING)
     url = token.secret.get_secret_value()
     host = hook_host(url)
     try:
@@ -192,11 +194,3 @@ def environment(message: Mapping[str, Any], env: Mapping[str, str]) -> dict[str,
         "PINSYNC_TEXT": message["text"],
     }
     return {"PATH": os.defpath, **passed, **{name: str(value).replace("\0", "") for name, value in told.items()}}
-
-
-def closed_config(path: Path | None) -> bool:
-    """Whether others cannot read the configuration, which matters when it holds a secret URL itself."""
-    try:
-        return path is None or not path.stat().st_mode & 0o004
-    except OSError:
-        return True
