@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -405,19 +404,15 @@ def test_one_who_holds_the_state_is_named_and_not_disturbed(at: Home) -> None:
         lock.release()
 
 
-def test_when_everything_is_broken_each_thing_is_a_line_and_it_takes_no_longer_for_it(
-    at: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_when_everything_is_broken_each_thing_is_a_line(at: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PINSYNC_TOKEN_NFT", "wrong")
     at.run("sync")
     at.ledger.write_bytes(b"not a database" * 1000)
     at.manifest("nonsense\n")
     at.configure('[notify]\nwebhook_file = "nothing"\n', endpoint="http://127.0.0.1:1", api="http://127.0.0.1:1")
-    begun = time.monotonic()
     seen = Seen(at, code=2)
     bad = {about for about, _, result in seen.bad() if result == "fail"}
     assert bad >= {"manifest", "node kubo", "remote nft", "state", "notify"}
-    assert time.monotonic() - begun < 30
 
 
 # -- beside a daemon

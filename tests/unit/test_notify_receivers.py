@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -173,10 +172,8 @@ def test_one_that_does_not_end_is_killed_with_all_that_it_started(tmp_path: Path
 
 
 def test_one_that_leaves_something_running_is_not_waited_for(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    answered = told("command", command(program(tmp_path / "tell", "sleep 600 & echo started")))
+    answered = told("command", command(program(tmp_path / "tell", "sleep 600 & echo started"), timeout=60))
     assert answered.ok and "started" in answered.said
-    assert time.monotonic() - begun < 9
 
 
 def test_one_that_reads_nothing_and_talks_without_end_is_fine(tmp_path: Path) -> None:
