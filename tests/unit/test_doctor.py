@@ -425,12 +425,15 @@ def test_a_daemon_tells_what_this_user_may_not_see(at: Home, tmp_path: Path, mon
         rig.pins.touch()
         rig.config.write_text(rig.config.read_text().replace('token_file = "token"\n', ""))
         rig.token.rename(credentials / "there.token")
+        (credentials / "notify.webhook").write_text(f"https://h.example/{SECRET}")
+        (credentials / "notify.webhook").chmod(0o600)
         rig.start()
         passes = rig.passes()
         seen = Seen(at)
         assert seen.of("remote there", "token")[1].startswith("from credential")
         assert seen.of("remote there", "remove")[0] == "ok"
         assert seen.of("daemon", "answers")[0] == "ok"
+        assert "h.example, from credential" in seen.of("notify", "webhook")[1]
         assert "held by pinsync run" in seen.of("state", "lock")[1]
         shown = at.run("doctor").out
         assert "remote there  as the daemon sees it" in shown

@@ -76,7 +76,8 @@ class About:
         if isinstance(error, (ConfigError, ManifestError)):
             elsewhere = bool(getattr(error, "elsewhere", False))
             said = _some([str(problem) for problem in error.problems])
-            return Finding(self.part, check, Result.FAIL, said, wrong=not elsewhere, elsewhere=elsewhere)
+            todo = "the daemon may have it, and none has answered" if elsewhere else ""
+            return Finding(self.part, check, Result.FAIL, said, todo, wrong=not elsewhere, elsewhere=elsewhere)
         if isinstance(error, PinsyncError):
             return self.fail(check, str(error))
         if isinstance(error, sqlite3.DatabaseError):

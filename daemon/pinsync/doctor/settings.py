@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 
 from pinsync.errors import ConfigError, ManifestError
 from pinsync.settings.credentials import CredentialError, load_hook
@@ -84,7 +85,15 @@ async def manifest(patient: Patient) -> AsyncIterator[Finding]:
 
 
 async def notify(patient: Patient) -> AsyncIterator[Finding]:
-    """Who is told. Nobody is told anything by this."""
+    """Who is told. Nobody is told anything by this.
+
+    A daemon knows better: it has the credentials, and is the one who runs the command.
+    """
+    async for finding in _receivers(patient):
+        yield replace(finding, elsewhere=True)
+
+
+async def _receivers(patient: Patient) -> AsyncIterator[Finding]:
     from pinsync.service.receivers import configured, whereto
 
     receivers = configured(patient.settings.notify, patient.env)

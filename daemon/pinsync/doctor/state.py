@@ -50,7 +50,8 @@ async def state(patient: Patient) -> AsyncIterator[Finding]:
     yield _lock(patient)
     async for finding in _ledger(patient, path):
         yield finding
-    yield _mark(patient, settings)
+    if patient.trouble is None:
+        yield _mark(patient, settings)
 
 
 def _to_come(path: Path, nearest: Path) -> Finding:
