@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 import pinsync
 from pinsync.emulator.engine import Emulator
+from pinsync.emulator.kubo import KuboStandIn
 from pinsync.emulator.server import EmulatorServer, serve
 from pinsync.emulator.store import EmulatorError
 from pinsync.errors import UsageError
@@ -127,3 +129,19 @@ def test_the_package_itself_is_light() -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(pinsync.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_client_that_goes_away_in_mid_answer_leaves_no_traceback_on_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with KuboStandIn({cid(number): "x" * 200 for number in range(20_000)}) as node:
+        host, _, port = node.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed by a reset
+            client.sendall(b"POST /api/v0/pin/ls?stream=true HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            client.recv(1000)
+        deadline = time.monotonic() + 15
+        while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    assert capsys.readouterr().err == ""
