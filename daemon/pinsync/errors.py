@@ -5,6 +5,7 @@
     ├── ConfigError         exit 2: config.toml, the environment or a credential; carries every problem at once
     ├── ManifestError       exit 2: the manifest; likewise
     ├── StateError          exit 1: the ledger cannot be read or written
+    │   ├── LedgerDamaged   exit 1: its file holds no ledger, or not a whole one
     │   └── StateHeld       exit 6: another pinsync holds it
     ├── NodeError           exit 1: the Kubo node is away, refuses or answers nonsense
     └── RemoteError         exit 1: see `pinsync.remote.errors`
@@ -64,6 +65,18 @@ class ManifestError(_Problems):
 
 class StateError(PinsyncError):
     """The ledger cannot be opened, read or written."""
+
+
+class LedgerDamaged(StateError):
+    """The ledger's file is not a database any more, is malformed, or holds what makes no sense.
+
+    `cause` says what was found. `certain`: it need not be looked for again.
+    """
+
+    def __init__(self, message: str, cause: str, *, certain: bool = True) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.certain = certain
 
 
 class StateHeld(StateError):

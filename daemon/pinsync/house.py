@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clock import Clock, SystemClock
-from .errors import ConfigError, Problem, StateError
+from .errors import ConfigError, LedgerDamaged, Problem, StateError
+from .ledger.copies import set_aside
 from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.records import RemoteRecord
-from .ledger.store import Store, explained
+from .ledger.recovery import open_ledger, sense
+from .ledger.store import Store, explained, guarded
+from .machine import machine_of
 from .remote.calls import RequestRecord
 from .remote.client import RemoteClient
 from .remote.errors import RemoteError
@@ -123,6 +126,7 @@ class House:
     ) -> World:
         """What a pass needs."""
         world = World(self.settings, self.clock, self.node, self.remote, mirror_id, self.stop)
+        world.machine = machine_of(self.env)
         if progress is not None:
             world.progress = progress
         if applying is not None:
@@ -132,34 +136,82 @@ class House:
 
 @dataclass(slots=True)
 class State:
-    """The state directory while we are the one who writes it."""
+    """The state directory while we are the one who writes it. `notes`: what opening it had to mend, for people."""
 
     ledger: Ledger
     reader: Ledger
     mirror_id: str
+    notes: tuple[str, ...] = ()
+    _aside: tuple[Path, str] | None = None
+
+    def renew(self, error: LedgerDamaged, now: float) -> StateError:
+        """Damage showed while the ledger was in use: set it aside and go on with a new one; returns what to say.
+
+        Where the file turns out to be sound, the damage was to our temporary tables, and everything stays as it is.
+        Raises `StateError` when there can be no new one; `ready` tries again.
+        """
+        path = self.ledger.store.path
+        if not error.certain:
+            try:
+                self.ledger.store.check()
+            except LedgerDamaged:
+                pass
+            else:
+                what = f"temporary data of this pass was damaged ({error.cause}), the ledger {path} is sound"
+                return StateError(f"{what}; nothing more was done")
+        self._aside = set_aside(path, now), error.cause  # while it is open: closing it then changes nothing any more
+        self.close()
+        self.ready(now)
+        return StateError(f"{self.notes[0]}. What was under way is given up")
+
+    def ready(self, now: float) -> None:
+        """Have a ledger: begin the new one that could not be begun when the old one was set aside."""
+        if self._aside is not None:
+            path = self.ledger.store.path
+            with guarded(path):
+                opened = open_ledger(path, now, *self._aside)
+            self.ledger, self.reader = _ledgers(opened.store)
+            self.notes, self._aside = opened.notes, None
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.reader.store.close()
+        self.ledger.store.close()
+
+
+def _ledgers(store: Store) -> tuple[Ledger, Ledger]:
+    try:
+        reader = Store.read(store.path)
+    except BaseException:
+        store.close()
+        raise
+    assert reader is not None
+    return Ledger(store), Ledger(reader)
 
 
 @contextmanager
-def writing(settings: Settings, what: str) -> Iterator[State]:
+def writing(settings: Settings, what: str, clock: Clock | None = None) -> Iterator[State]:
     """Hold the state: the lock, the ledger to write and to stream from, and the mirror id.
 
-    Raises `StateHeld` when another process has it, `StateError` when it cannot be used.
+    A damaged ledger is set aside, now or when the damage shows, and a new one begun (`State.notes`). Raises `StateHeld`
+    when another process has it, `StateError` when it cannot be used.
     """
-    lock = StateLock(settings.state.path)
+    clock = clock or SystemClock()
+    path = settings.state.path
+    lock = StateLock(path)
     lock.acquire(what)
     try:
-        store = Store.open(settings.state.path)
+        with guarded(path):
+            opened = open_ledger(path, clock.now())
+        state = State(*_ledgers(opened.store), "", opened.notes)
         try:
-            reader = Store.read(settings.state.path)
-            assert reader is not None
-            try:
-                ledger = Ledger(store)
-                with explained(settings.state.path):
-                    yield State(ledger, Ledger(reader), mirror_id(settings, ledger))
-            finally:
-                reader.close()
+            with explained(path), sense(state.ledger):
+                state.mirror_id = mirror_id(settings, state.ledger)
+                yield state
+        except LedgerDamaged as error:
+            raise state.renew(error, clock.now()) from error
         finally:
-            store.close()
+            state.close()
     finally:
         lock.release()
 
@@ -169,8 +221,9 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger to read, while another may write it; None where there is none yet. Raises `StateError`."""
     store = Store.read(settings.state.path)
     try:
-        with explained(settings.state.path):
-            yield Ledger(store) if store else None
+        ledger = Ledger(store) if store else None
+        with explained(settings.state.path), sense(ledger):
+            yield ledger
     finally:
         if store:
             store.close()
@@ -237,10 +290,13 @@ async def run_pass(
     """One pass that changes things. `use` sees the report while its actions can still be read."""
     from .reconcile import reconcile
 
-    async with _scratch() as (spool, stack):
-        report = await reconcile(world, state.ledger, spool, stack, trigger=trigger, only=only, reader=state.reader)
-        use(report)
-        return report
+    state.ready(world.clock.now())
+    ledger = state.ledger
+    with explained(ledger.store.path), sense(ledger):
+        async with _scratch() as (spool, stack):
+            report = await reconcile(world, ledger, spool, stack, trigger=trigger, only=only, reader=state.reader)
+            use(report)
+            return report
 
 
 async def run_plan(

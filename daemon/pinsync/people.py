@@ -5,6 +5,8 @@ Both only record; the next pass acts (semantics: *Approve*, *Adopt*).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +16,7 @@ from .errors import PinsyncError, UsageError
 from .inventory import take
 from .ledger.ledger import Ledger
 from .ledger.records import Pending
+from .ledger.remembered import advance
 from .model import RemotePin
 from .planning.plan import Entry, How, Kind, Owned, PinState, State
 from .planning.rules import is_ours
@@ -28,28 +31,51 @@ class Released:
     pins: tuple[Pending, ...]
     doubts: tuple[tuple[str, str], ...]
 
+    def digest(self) -> str:
+        """32 hexadecimal digits that are the same while what is held, where and why are."""
+        pins = [(one.remote, one.kind, one.key.hex(), one.requestid, one.code, one.reason) for one in self.pins]
+        return hashlib.sha256(json.dumps([pins, self.doubts]).encode()).hexdigest()[:32]
+
 
 def held(ledger: Ledger, remote: str | None) -> Released:
     """What the last recorded pass held: what `approve --all` would release."""
     pins = tuple(one for one in ledger.pending(remote) if one.state is State.HELD)
     codes = {one.code for one in pins}
-    return Released(pins, tuple(doubt for doubt in ledger.standing_doubts() if remote is None or doubt[0] in codes))
+    doubts = tuple(
+        doubt
+        for doubt in ledger.standing_doubts()
+        if remote is None or doubt[0] in codes or doubt[0].endswith(f"@{remote}")
+    )
+    return Released(pins, doubts)
 
 
-def approve(ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too: bool, at: float, by: str) -> Released:
+def approve(
+    ledger: Ledger, remote: str | None, cids: Sequence[Cid], *, now_too: bool, at: float, by: str,
+    shown: str | None = None,
+) -> Released:  # fmt: skip
     """Release what is held: everything when `cids` is empty, else these; `now_too` shortens grace for these.
 
-    An approval is bound to remote, requestid, CID and the reason for the hold, as the last pass recorded them.
-    Raises `UsageError` for a CID of which nothing is held.
+    An approval is bound to remote, requestid, CID and the reason for the hold, as the last pass recorded them. `shown`:
+    `Released.digest` of what the person saw. Raises `UsageError` for a CID of which nothing is held, `PinsyncError`
+    when what is held is not what was shown any more; nothing is released then.
     """
     if now_too and not cids:
         raise UsageError("--now needs the CIDs that are to go before their grace is over")
-    released = Released(_named(ledger, remote, cids, now_too), ()) if cids else held(ledger, remote)
     with ledger.store.transaction():
+        released = Released(_named(ledger, remote, cids, now_too), ()) if cids else held(ledger, remote)
+        if shown is not None and released.digest() != shown:
+            raise PinsyncError("what is held changed while you were reading; nothing was released. Look again")
         for one in released.pins:
             ledger.put_approval(one, now_too, at, by)
-        for code, _ in released.doubts:
+            ledger.happened(
+                "approved", at, who=by, remote=one.remote, key=one.key, cid=one.cid,
+                details=f"{one.kind.value}{', before its grace is over' if now_too else ''}: {one.reason}",
+            )  # fmt: skip
+        for code, reason in released.doubts:
             ledger.accept_doubt(code, remote, at, by)
+            ledger.happened("approved", at, who=by, remote=remote or "", details=f"doubt: {reason}")
+    if released.pins or released.doubts:
+        advance(ledger)
     return released
 
 
@@ -79,9 +105,12 @@ class Adopted:
 
 
 async def adopt(
-    ledger: Ledger, client: RemoteClient, mirror_ids: tuple[str, ...], cids: Collection[Cid], clock: Clock
-) -> Adopted:
+    ledger: Ledger, client: RemoteClient, mirror_ids: tuple[str, ...], cids: Collection[Cid], clock: Clock,
+    by: str = "",
+) -> Adopted:  # fmt: skip
     """Take pins that are at the remote into our ownership: all wanted ones, or the named ones, wanted or not.
+
+    `by`: who said so, for the record.
 
     Raises `RemoteError`, and `PinsyncError` when the list is not complete or a named CID is not there: nothing is
     adopted then.
@@ -117,4 +146,9 @@ async def adopt(
                 ledger.put_entry(client.name, entry)
             shown = entry or Entry(row.key, row.cid, False, PinState.PINNED, requestid=row.requestid)
             ledger.note(None, client.name, shown, "adopt", "ours from now on", now)
+            ledger.happened(
+                "adopted", now, who=by, remote=client.name, key=row.key, cid=row.cid, details=f"pin {row.requestid}"
+            )
+    if taken:
+        advance(ledger)
     return Adopted(tuple(taken), tuple(skipped))

@@ -11,12 +11,14 @@ from typing import Any
 
 from .ledger.ledger import Ledger
 from .ledger.records import RemoteRecord
+from .ledger.remembered import advance
 from .model import Mode
 from .planning.plan import State
 from .remote.errors import RemoteError
 from .spool import Spool
 from .steps.apply import Applier
 from .steps.dial import Dialer
+from .steps.doubts import doubt_remote, own_doubts
 from .steps.follow import follow_up
 from .steps.observe import RemoteView, Sources, list_remote, open_remote, read_sources
 from .steps.plan import RemotePlan, plan_remote, quiet_plan, view_of
@@ -43,13 +45,14 @@ async def reconcile(
     begun = clock.monotonic()
     run = ledger.start_run(trigger, started) if ledger and not dry else 0
     if ledger is not None and not dry:
+        advance(ledger)
         world = replace(world, progress=_alive(world, ledger, run))
     views = [
         RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
         for index, remote in enumerate(world.settings.remotes)
         if only in (None, remote.name)
     ]
-    reading = asyncio.ensure_future(read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress))
+    reading = asyncio.ensure_future(_read(world, ledger, spool, stack))
     books = Books(ledger, reader or ledger, spool, run, dry)
     nodes = Nodes(reading)
     stack.push_async_callback(nodes.close)
@@ -61,6 +64,12 @@ async def reconcile(
     if ledger is not None and not dry:
         record(world, ledger, report, run, whole=only is None)
     return report
+
+
+async def _read(world: World, ledger: Ledger | None, spool: Spool, stack: AsyncExitStack) -> Sources:
+    sources = await read_sources(world.settings, ledger, spool, stack, world.make_node, world.progress, world.mirror_id)
+    sources.own_doubts = own_doubts(world, ledger)
+    return sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ async def mirror_remote(
     if plan is None:
         known = None if ledger is None else partial(ledger.wanted_cids, view.settings.name)
         await list_remote(view, books.spool, world.progress, known)
+        doubt_remote(world, ledger, view)
         sources = await reading
         plan = await plan_remote(world, ledger, books.reader, books.spool, sources, view, books.dry)
     if ledger is not None and not books.dry:
@@ -104,6 +114,9 @@ async def _quietly(world: World, books: Books, reading: asyncio.Future[Sources],
         same = await unchanged(view, quiet)
     except RemoteError:
         return None  # the listing that follows says what is the matter
+    doubt_remote(world, books.ledger, view)
+    if view.doubts:
+        return None
     sources = await reading
     if not same or not same_wants(sources, view, view_of(world, books.ledger, sources, view), books.spool, quiet):
         return None

@@ -9,10 +9,12 @@ from .cid import Cid
 from .clock import rfc3339
 from .ledger.ledger import Ledger
 from .ledger.records import RemoteRecord, SourceRecord
+from .ledger.recovery import about
 from .planning.plan import Kind, PinState, State
 from .settings.model import RemoteSettings, Settings
 
 STALE_AFTER = 3  # intervals without a good pass
+CLOCKS_DIFFER = 600.0  # seconds that a good pass may lie ahead before the clock must have been set back
 
 EXIT = {"failing": 1, "stale": 5, "never-ran": 5, "held": 4, "converging": 3, "in-sync": 0}
 
@@ -35,6 +37,7 @@ def status(
         },
         "remotes": remotes,
         "doubts": [{"code": code, "reason": reason} for code, reason in ledger.standing_doubts()] if ledger else [],
+        "ledger": _ledger(ledger, remotes),
         "last_pass": _run(last),
         "last_good_pass_at": rfc3339(ledger.last_good()) if ledger else None,
         "next_pass_at": rfc3339(next_pass) if daemon.get("running") and next_pass else None,
@@ -56,7 +59,7 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
         return "failing"
     if last_good is None:
         return "never-ran" if report["last_pass"]["finished_at"] is None else "stale"
-    if now - last_good > STALE_AFTER * every:
+    if not -CLOCKS_DIFFER <= now - last_good <= STALE_AFTER * every:  # in the future: the clock was set back since
         return "stale"
     if any(remote["held"] for remote in remotes):
         return "held"
@@ -66,6 +69,26 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
     if any(remote["listed_at"] is None for remote in remotes):
         return "converging"
     return "in-sync"
+
+
+def _ledger(ledger: Ledger | None, remotes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What became of the ledger: set aside or lost (`since`), or replaced by an older copy (`old_since`)."""
+    found = about(ledger) if ledger else dict.fromkeys(("path", "since", "why", "old_since", "old_to"))
+    rebuilt = {one["name"]: one["listed_at"] is not None for one in remotes} if found["since"] else {}
+    unmarked = [
+        one["name"]
+        for one in remotes
+        if rebuilt.get(one["name"]) and one["foreign"] and one["foreign"] == one["present"]
+    ]
+    return {
+        "set_aside": found["path"],
+        "since": rfc3339(found["since"]),
+        "why": found["why"],
+        "rebuilt": rebuilt,
+        "unmarked": unmarked,
+        "old_since": rfc3339(found["old_since"]),
+        "old_to": rfc3339(found["old_to"]),
+    }
 
 
 def exit_code(report: Mapping[str, Any]) -> int:

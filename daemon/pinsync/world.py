@@ -24,7 +24,7 @@ class World:
     """The outside of a pass.
 
     `stop` set: nothing new is begun. `progress` is told of reading, `applying` of what was done at a remote so far and
-    of how many actions.
+    of how many actions. `machine`: see `pinsync.machine`; None where nothing tells.
     """
 
     settings: Settings
@@ -35,3 +35,4 @@ class World:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Progress = lambda what, count, of: None
     applying: Callable[[str, int, int], None] = lambda remote, done, of: None
+    machine: str | None = None

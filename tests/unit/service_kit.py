@@ -84,6 +84,23 @@ class HandClock:
                 loop.call_soon_threadsafe(over.set)
 
 
+class Beside:
+    """The remote's clock beside a `HandClock`: the same time, and what passes meanwhile."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._begun = time.monotonic()
+
+    def now(self) -> float:
+        return self._clock.now() + time.monotonic() - self._begun
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
 class Lines(logging.Handler):
     """What was logged, at `level: text`."""
 
@@ -115,7 +132,7 @@ class Rig:
         self.token = directory / "token"
         self.env: Mapping[str, str] = {"HOME": str(directory), **env}
         self.clock = clock or SystemClock()
-        self.server = EmulatorServer(behaviour, token=TOKEN)
+        self.server = EmulatorServer(behaviour, token=TOKEN, clock=Beside(clock) if clock else None)
         self.emulator = self.server.emulator
         self.log = Lines()
         self.every, self.extra = every, extra

@@ -112,6 +112,8 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
             raise asking.Alone(error) if getattr(error, "elsewhere", False) else error from None
         locked = error
     with writing(settings, "sync") as state:
+        for note in state.notes:
+            ui.warn(note)
         if locked is not None:
             raise locked
         with meter(ui) as busy:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinsync.cid import Cid, CidError, parse_cid
-from pinsync.errors import ConfigError, PinsyncError, UsageError
+from pinsync.errors import ConfigError, UsageError
 
 from . import asking
 from .render_people import adopted_lines, held_lines, released_lines
@@ -37,6 +37,7 @@ def approve(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool, 
         )
     daemon = asking.find(settings)
     shown = False
+    digest: str | None = None
     if not cids:
         held = _held(settings, daemon, remote)
         if not held["held"] and not held["doubts"]:
@@ -50,9 +51,8 @@ def approve(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool, 
             if not _agreed("Release all of this?"):
                 ui.tell("nothing was released")
                 return HELD
-            if _held(settings, daemon, remote) != held:
-                raise PinsyncError("what is held changed while you were reading; nothing was released. Look again")
-    released = _approve(settings, daemon, remote, cids, now)
+            digest = held.get("digest")
+    released = _approve(settings, daemon, remote, cids, now, digest)
     if ui.json:
         ui.emit(released)
     elif not ui.quiet:
@@ -69,21 +69,22 @@ def _held(settings: Settings, daemon: DaemonClient | None, remote: str | None) -
     if daemon is not None:
         return daemon.held(remote)
     with reading(settings) as ledger:
-        return held_json(held(ledger, remote)) if ledger else {"held": [], "doubts": []}
+        return held_json(held(ledger, remote)) if ledger else {"held": [], "doubts": [], "digest": ""}
 
 
 def _approve(
-    settings: Settings, daemon: DaemonClient | None, remote: str | None, cids: Sequence[Cid], now: bool
-) -> dict[str, Any]:
+    settings: Settings, daemon: DaemonClient | None, remote: str | None, cids: Sequence[Cid], now: bool,
+    shown: str | None,
+) -> dict[str, Any]:  # fmt: skip
     from pinsync.house import writing
     from pinsync.people import approve
     from pinsync.service.answers import approved_json
 
     if daemon is not None:
-        return daemon.approve(remote, [str(cid) for cid in cids], now=now, by=_somebody())
+        return daemon.approve(remote, [str(cid) for cid in cids], now=now, by=_somebody(), shown=shown)
     with writing(settings, "approve") as state:
-        at = time.time()
-        return approved_json(approve(state.ledger, remote, cids, now_too=now, at=at, by=_somebody()))
+        at, by = time.time(), _somebody()
+        return approved_json(approve(state.ledger, remote, cids, now_too=now, at=at, by=by, shown=shown))
 
 
 def adopt(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool) -> int:
@@ -121,11 +122,11 @@ def _adopt_here(ui: Ui, settings: Settings, where: RemoteSettings, cids: Sequenc
     except ConfigError as error:
         raise asking.Alone(error) if getattr(error, "elsewhere", False) else error from None
     with writing(settings, "adopt") as state:
-        ids = mirror_ids(state.mirror_id, state.ledger)
+        ids, by = mirror_ids(state.mirror_id, state.ledger), _somebody()
 
         async def run() -> dict[str, Any]:
             async with house.remote(where, state.ledger.remote(where.name)) as client:
-                return adopted_json(where.name, await adopt(state.ledger, client, ids, cids, house.clock))
+                return adopted_json(where.name, await adopt(state.ledger, client, ids, cids, house.clock, by))
 
         return asyncio.run(run())
 

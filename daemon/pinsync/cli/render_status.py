@@ -208,10 +208,29 @@ def _needs(report: Report, width: int | None) -> Iterator[Line]:
     for node in report["sources"]["nodes"]:
         if node["error"]:
             yield from item("node", node["error"], "red")
+    yield from _ledger(report.get("ledger") or {}, item)
     for doubt in report.get("doubts", ()):
         yield from item("doubt", f"{doubt['reason']}: no removal. If it is meant, `pinsync approve --all`", "magenta")
     for remote in report["remotes"]:
         yield from _remote_needs(remote, item)
+
+
+def _ledger(ledger: Report, item: Any) -> Iterator[Line]:
+    """That the ledger is a new one, for as long as it does not know everything again."""
+    if not ledger.get("since"):
+        return
+    what = f"was damaged ({ledger['why']}) and is now {ledger['set_aside']}" if ledger["set_aside"] else "was lost"
+    if unknown := [name for name, rebuilt in ledger["rebuilt"].items() if not rebuilt]:
+        where = listed(unknown)
+        text = (
+            f"it {what}. A new one was begun; nothing is removed at {where} before a complete list shows what is ours"
+        )
+        yield from item("ledger", text, "yellow")
+    for name in ledger["unmarked"]:
+        yield from item(
+            "ledger", f"it {what}, and no pin at {name} carries our mark: they count as foreign, satisfy what is "
+            f"wanted and are never removed. `pinsync adopt --remote {name} --all` makes the wanted ones ours", "yellow",
+        )  # fmt: skip
 
 
 def _remote_needs(remote: Report, item: Any) -> Iterator[Line]:

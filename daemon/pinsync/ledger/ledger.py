@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -23,6 +23,7 @@ from pinsync.planning.plan import (
     Shut,
     State,
 )
+from pinsync.planning.rules import FOLLOW_CAP
 from pinsync.spool import body_of, body_text
 
 from .records import Event, OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
@@ -250,9 +251,9 @@ class Ledger:
     def due_follows(self, remote: str, now: float, most: int) -> list[Entry]:
         """Pins on their way that should be looked at again, the longest overdue first."""
         rows = self.store.execute(
-            f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND follow_at <= ? AND requestid IS NOT NULL "
-            "ORDER BY follow_at LIMIT ?",
-            (remote, now, most),
+            f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND (follow_at <= ? OR follow_at > ?) "
+            "AND requestid IS NOT NULL ORDER BY follow_at LIMIT ?",  # far ahead: noted by a clock that was set back
+            (remote, now, now + 2 * FOLLOW_CAP, most),
         )
         return list(map(_entry, rows))
 
@@ -323,11 +324,15 @@ class Ledger:
 
     # -- doubts and approvals ---------------------------------------------------------------------------------------
 
-    def record_doubts(self, doubts: Iterable[Doubt], now: float) -> None:
-        """Replace the standing doubts; those that stay keep their start and an approval."""
+    def record_doubts(self, doubts: Iterable[Doubt], now: float, elsewhere: Collection[str] = ()) -> None:
+        """Replace the standing doubts; those that stay keep their start and an approval.
+
+        A doubt about one remote ends in `@` and its name; those about remotes `elsewhere`, which this pass did not
+        look at, stay too.
+        """
         current = {doubt.code: doubt for doubt in doubts}
         for (code,) in self.store.execute("SELECT code FROM doubts").fetchall():
-            if code not in current:
+            if code not in current and code.rpartition("@")[2] not in elsewhere:
                 self.store.execute("DELETE FROM doubts WHERE code = ?", (code,))
                 self.store.execute("DELETE FROM doubt_approvals WHERE code = ?", (code,))
         for doubt in current.values():
@@ -439,7 +444,8 @@ class Ledger:
     def last_good(self) -> float | None:
         """When a pass last went well from end to end; for one that is running, when it last made progress."""
         sql = (
-            "SELECT max(progress_at) FROM runs WHERE good OR (finished_at IS NULL AND id = (SELECT max(id) FROM runs))"
+            "SELECT progress_at FROM runs WHERE good OR (finished_at IS NULL AND id = (SELECT max(id) FROM runs)) "
+            "ORDER BY id DESC LIMIT 1"
         )
         row = self.store.execute(sql).fetchone()
         return None if row is None else row[0]

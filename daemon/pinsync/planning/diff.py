@@ -12,7 +12,7 @@ from dataclasses import replace
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, RemotePin, Removals
 
 from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
-from .rules import backoff, drift, fingerprint, follow_pause, is_ours
+from .rules import RETRY_CAP, backoff, drift, due, fingerprint, follow_pause, is_ours
 
 UPDATE_LOOKS = 8  # looks (20 min, with their pauses) at an update's new pin that is not pinned as the old one is
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
@@ -178,7 +178,7 @@ def _refusable(
     want: DesiredPin, entry: Entry, view: View, reason: str, lookup: bool = False
 ) -> tuple[Entry, tuple[Action, ...]]:
     entry = entry if entry.state is PinState.REFUSED else _state(entry, PinState.MISSING)
-    if entry.state is PinState.REFUSED and entry.next_try is not None and entry.next_try > view.now:
+    if entry.state is PinState.REFUSED and not due(entry.next_try, view.now, RETRY_CAP):
         reason = f"the remote refused it: {entry.error or 'without a reason'}"
         return entry, _add(want, view, reason, State.WAITING, "refused", entry.next_try)
     return entry, _add(want, view, reason, lookup=lookup)
@@ -217,7 +217,7 @@ def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -
     said = _failure(newest, "")
     entry = replace(entry, error=said)
     reason = f"the remote says failed: {said}"
-    due = entry.next_try is None or entry.next_try <= view.now
+    now = due(entry.next_try, view.now, RETRY_CAP)
     if view.listed != "complete" and view.traits.id_is_cid is not True:
         reason += f"; not tried again on a list that is not complete ({view.listed_reason})"
         return entry, _add(want, view, reason, State.WAITING, "incomplete", kind=Kind.RETRY, requestid=newest.requestid)
@@ -225,9 +225,9 @@ def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -
         want,
         view,
         reason,
-        State.DO if due else State.WAITING,
-        "" if due else "backoff",
-        None if due else entry.next_try,
+        State.DO if now else State.WAITING,
+        "" if now else "backoff",
+        None if now else entry.next_try,
         kind=Kind.RETRY,
         requestid=newest.requestid,
         cid=newest.cid if view.traits.id_is_cid is not False else None,
@@ -368,10 +368,12 @@ def _unwanted(
             return entry, ()
         reason = f"nothing is removed while a source cannot be read whole ({view.sources_reason})"
         return entry, tuple(_remove(row, entry, want, State.WAITING, "sources", reason) for row in ours)
-    if entry.unwanted_since is None:
-        entry = replace(entry, unwanted_since=view.now, unwanted_why=_cause(want, before, view))
-    assert entry.unwanted_since is not None
-    ends = entry.unwanted_since + view.safety.grace
+    begins = entry.unwanted_since
+    if view.clock_sure and (begins is None or begins > view.now):  # in the future: by a clock that was wrong then
+        why = _cause(want, before, view) if begins is None else entry.unwanted_why
+        entry = replace(entry, unwanted_since=view.now, unwanted_why=why)
+        begins = view.now
+    ends = None if begins is None else begins + view.safety.grace
     state, code, until = State.DO, "", None
     reason = "no source wants it any more"
     if want is not None:
@@ -386,7 +388,7 @@ def _unwanted(
     elif view.first_listing and before.since is None and before.unwanted_since is None:
         state, code = State.WAITING, "first-listing"
         reason = "carries our mark, but this ledger is new; nothing is removed in the first pass"
-    elif ends > view.now:
+    elif ends is None or ends > view.now:
         state, code, until = State.WAITING, "grace", ends
         reason += "; removed when its grace is over"
     return entry, tuple(_remove(row, entry, want, state, code, reason, until) for row in ours)
@@ -411,7 +413,9 @@ def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
     """The changed parts of the configuration that made it unwanted, or "" where the sources themselves did."""
     about: tuple[str, ...] = ()
     here = f"remote {view.remote}: "
-    if want is None:
+    if before.since is None and "mirror.id" in view.config_change:  # the new id made it ours
+        about = ("mirror.id",)
+    elif want is None:
         wanted_by = set(before.sources.split())
         if view.gone_sources & wanted_by:
             about = ("node ", "manifest.path")

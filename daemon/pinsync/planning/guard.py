@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pinsync.model import Removals, Safety
 
 from .plan import Action, Approval, Approvals, Decision, Doubt, Kind, PinState, Shut, State, Step, Tally
+from .rules import due
 
+PROBE_CAP = 86400.0  # seconds; the longest pause between two probes of a remote that takes no writes
 SHARE_FLOOR = 5  # the share never holds so few removals (semantics: *Limits*), nor so few pins gone
 FAILED_FLOOR = 3  # with so few failed pins, "more than half" says nothing about the service
 
@@ -94,9 +96,10 @@ def judge(
     given = approvals or {}
     limit = _limit(counts, safety)
     lost = _lost(remote, counts, safety)
+    bought = bought_before(remote, counts, safety)
     mass = _mass_failure(counts)
     shut = {Step.POST: closed, Step.DELETE: no_deletes}
-    probes = {step: one is not None and one.probe_at <= now for step, one in shut.items()}
+    probes = {step: one is not None and due(one.probe_at, now, PROBE_CAP) for step, one in shut.items()}
 
     def removal(action: Action) -> Action:
         approval = _approval(action, given)
@@ -154,8 +157,9 @@ def judge(
             return open_to(action)
         if action.kind is Kind.RETRY and mass:
             return replace(action, state=State.WAITING, code="mass-failure", reason=mass)
-        if action.kind is Kind.ADD and action.lookup and lost and _approval(action, given) is None:
-            return replace(action, state=State.HELD, code="lost", reason=lost)
+        again = bought or (lost if action.lookup else "")
+        if action.kind is Kind.ADD and again and _approval(action, given) is None:
+            return replace(action, state=State.HELD, code="lost", reason=again)
         return open_to(action)
 
     return judgement
@@ -233,6 +237,17 @@ def _lost(remote: str, counts: Tally, safety: Safety) -> str:
     return (
         f"{counts.lost} of the {counts.had} pins of ours are gone at once, more than safety.max_lost_share = "
         f"{safety.max_lost_share:g} %: is this the token of another account? {_release(remote)}"
+    )
+
+
+def bought_before(remote: str, counts: Tally, safety: Safety) -> str:
+    """Why nothing is added by a ledger that is newer than the pins, or older, or ""."""
+    gone = counts.expected - counts.seen
+    if gone <= SHARE_FLOOR or 100.0 * gone <= safety.max_lost_share * counts.expected:
+        return ""
+    return (
+        f"an earlier ledger knew {counts.expected} wanted pins there and {counts.seen} are seen; more are gone than "
+        f"safety.max_lost_share = {safety.max_lost_share:g} %: is this the token of another account? {_release(remote)}"
     )
 
 

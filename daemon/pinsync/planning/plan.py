@@ -190,6 +190,7 @@ class View:
     `whole_sources`: names of sources that were read whole in this pass.
     `first_listing`: this ledger has never seen a complete listing of this remote.
     `mirror_ids`: the current id first, then ids that this ledger used before.
+    `clock_sure`: our clock may be believed, so that grace can begin.
     """
 
     remote: str
@@ -207,6 +208,7 @@ class View:
     whole_sources: frozenset[str] = frozenset()
     first_listing: bool = False
     origins: tuple[str, ...] = ()
+    clock_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,7 @@ class Tally:
     lost: int = 0  # of these, gone from a complete listing
     removals_due: int = 0  # removals that nothing but the limits would stop
     removed_today: int = 0  # removals done in the last 24 hours that nobody had approved
+    expected: int = 0  # entries that were there by what outlived an earlier ledger
 
 
 @dataclass(frozen=True, slots=True)

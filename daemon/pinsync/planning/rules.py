@@ -22,6 +22,11 @@ def backoff(attempts: int, first: float = RETRY_FIRST, cap: float = RETRY_CAP) -
     return float(min(cap, first * 2.0 ** min(max(attempts, 1) - 1, 40)))
 
 
+def due(at: float | None, now: float, longest: float) -> bool:
+    """Whether a moment has come. One further ahead than the longest pause was noted by a clock that was set back."""
+    return at is None or at <= now or at > now + longest
+
+
 def is_ours(row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...]) -> bool:
     """Whether a remote pin is ours (semantics: *Ours*): by a person's word, by the ledger, or by our mark."""
     known = owned.get(row.requestid)

@@ -12,7 +12,8 @@ from pinsync.people import Adopted, Released
 
 def held_json(held: Released) -> dict[str, Any]:
     """What the last pass held: each pin, and each doubt as a whole."""
-    return {"format": 1, "held": [_pending(one) for one in held.pins], "doubts": _doubts(held)}
+    held_now = [_pending(one) for one in held.pins]
+    return {"format": 1, "held": held_now, "doubts": _doubts(held), "digest": held.digest()}
 
 
 def approved_json(released: Released) -> dict[str, Any]:

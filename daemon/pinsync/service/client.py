@@ -81,13 +81,17 @@ class DaemonClient:
         """What it finds of its remotes, its state and the mirror: `{"format", "checks": […]}`."""
         return self._get("doctor", {"remote": remote}, None)[0]
 
-    def approve(self, remote: str | None, cids: Sequence[str], now: bool = False, by: str = "") -> dict[str, Any]:
+    def approve(
+        self, remote: str | None, cids: Sequence[str], now: bool = False, by: str = "", shown: str | None = None
+    ) -> dict[str, Any]:
         """Release what is held, all of it for no `cids`: `{"format", "released": […], "doubts": […]}`.
 
-        `by` counts only where the system does not tell the daemon who asks.
+        `by` counts only where the system does not tell the daemon who asks. `shown`: the `digest` of what `held`
+        answered; where something else is held by now, nothing is released.
         """
         body: dict[str, Any] = {"remote": remote, "cids": list(cids), "now": now}
-        return self._post("approve", body | ({"by": by} if by else {}), ANSWER)
+        told = {name: value for name, value in (("by", by), ("shown", shown)) if value}
+        return self._post("approve", body | told, ANSWER)
 
     def adopt(self, remote: str, cids: Sequence[str]) -> dict[str, Any]:
         """Make pins ours, the wanted ones for no `cids`: `{"format", "remote", "adopted": […], "skipped": […]}`."""

@@ -9,7 +9,7 @@
     GET  /v1/events                             lines of JSON: what happens, as it happens, until the daemon ends
     GET  /metrics, /healthz, /readyz            see `public`
     POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
-    POST /v1/approve  {remote?, cids, now?, by?}   empty `cids`: everything that is held
+    POST /v1/approve  {remote?, cids, now?, by?, shown?}   empty `cids`: everything held; `shown`: its digest
     POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
     POST /v1/notify   {}                        tells every receiver of [notify] that this is a trial
 
@@ -74,9 +74,10 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         return StreamingResponse(_lines(listener), media_type="application/x-ndjson")
 
     async def approve(request: Request) -> Response:
-        body = await _body(request, ("remote", "cids", "now", "by"))
+        body = await _body(request, ("remote", "cids", "now", "by", "shown"))
         who = _peer(request) or _text(body, "by") or "somebody"
-        return JSONResponse(desk.approve(_text(body, "remote"), _cids(body), _flag(body, "now"), who))
+        shown = _text(body, "shown")
+        return JSONResponse(desk.approve(_text(body, "remote"), _cids(body), _flag(body, "now"), who, shown))
 
     async def adopt(request: Request) -> Response:
         body = await _body(request, ("remote", "cids", "by"))

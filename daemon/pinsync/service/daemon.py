@@ -88,7 +88,9 @@ class Daemon:
         with self._signals():
             configuration = Configuration(self._load, self._env, self._clock, self._stop, self._log)
             settings = configuration.settings
-            with writing(settings, "pinsync run") as state:
+            with writing(settings, "pinsync run", self._clock) as state:
+                for note in state.notes:
+                    self._log.error("%s", note)
                 path = socket_path(settings, self._env)
                 with listening(path, socket_group(settings)) as sock:
                     self._log.info("pinsync %s, by %s", __version__, settings.source.path or settings.source.why)

@@ -125,11 +125,14 @@ class Desk:
         self._check(remote)
         return held_json(held(self._state.ledger, remote))
 
-    def approve(self, remote: str | None, cids: Sequence[str], now: bool, by: str) -> dict[str, Any]:
-        """Release what is held: all of it for no CIDs. The next pass acts on it."""
+    def approve(
+        self, remote: str | None, cids: Sequence[str], now: bool, by: str, shown: str | None = None
+    ) -> dict[str, Any]:
+        """Release what is held: all of it for no CIDs, if it still is what was `shown`. The next pass acts on it."""
         self._check(remote)
         named = [_cid(text) for text in cids]
-        released = approve(self._state.ledger, remote, named, now_too=now, at=self._clock.now(), by=by)
+        at = self._clock.now()
+        released = approve(self._state.ledger, remote, named, now_too=now, at=at, by=by, shown=shown)
         self._log.info("%s approved %d held actions and %d doubts", by, len(released.pins), len(released.doubts))
         return approved_json(released)
 
@@ -142,7 +145,7 @@ class Desk:
 
         async def adopt_them() -> Adopted:
             async with self._configuration.house.remote(settings, ledger.remote(remote)) as client:
-                return await adopt(ledger, client, mirror_ids(self._state.mirror_id, ledger), named, self._clock)
+                return await adopt(ledger, client, mirror_ids(self._state.mirror_id, ledger), named, self._clock, by)
 
         adopted = await self._unless_ending(adopt_them())
         self._log.info("%s had %d pins of remote %s adopted", by, len(adopted.pins), remote)

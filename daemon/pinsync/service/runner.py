@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pinsync.clock import rfc3339
-from pinsync.errors import PinsyncError, StateError
+from pinsync.errors import LedgerDamaged, PinsyncError, StateError
 from pinsync.house import State, mirror_id, run_pass
 from pinsync.steps.report import PassReport, sync_json
 
@@ -147,6 +147,7 @@ class Runner:
     async def _run(self, wish: Wish) -> PassReport:
         house, state, running = self._configuration.house, self._state, self.running
         assert running is not None
+        state.ready(self._clock.now())
         state.mirror_id = mirror_id(house.settings, state.ledger)
 
         def told(key: str, what: dict[str, Any]) -> None:
@@ -162,7 +163,12 @@ class Runner:
                 f"remote {remote}", {"step": "apply", "what": f"mirroring to {remote}", "count": done, "of": of}
             ),
         )
-        return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
+        try:
+            return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
+        except LedgerDamaged as error:
+            raise state.renew(error, self._clock.now()) from error  # the next pass has a new one
+        finally:
+            self._follows.ledger = state.ledger
 
     def _conclude(self, wish: Wish, task: asyncio.Task[PassReport]) -> None:
         """Tell what came of a pass, and plan the next."""

@@ -81,6 +81,7 @@ class Sources:
     node_doubts: list[Doubt] = field(default_factory=list)
     manifest_doubts: list[Doubt] = field(default_factory=list)
     changes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    own_doubts: list[Doubt] = field(default_factory=list)
     unknown: frozenset[str] = frozenset()
     accepted: frozenset[tuple[str, str]] = frozenset()
 
@@ -90,8 +91,8 @@ class Sources:
         return [node for node in self.nodes if node.settings.mirror]
 
     def observed(self, remote: RemoteSettings) -> list[Doubt]:
-        """What makes this pass doubt a source of this remote, accepted by a person or not."""
-        return [*(self.node_doubts if remote.nodes else ()), *self.manifest_doubts]
+        """What makes this pass doubt itself or a source of this remote, accepted by a person or not."""
+        return [*self.own_doubts, *(self.node_doubts if remote.nodes else ()), *self.manifest_doubts]
 
     def accepts(self, remote: str, doubt: Doubt) -> bool:
         """Whether a person said that this is how things are, for this remote or for all."""
@@ -153,7 +154,7 @@ class RemoteView:
     """One remote as this pass found it.
 
     `listed`: "complete", "incomplete", "failed", or "unchanged" where a probe showed that a listing would bring
-    nothing.
+    nothing. `doubts`: what holds every removal at this remote alone.
     """
 
     index: int
@@ -165,6 +166,8 @@ class RemoteView:
     error: RemoteError | None = None
     trouble: str | None = None
     traits: Traits = field(default_factory=Traits)
+    doubts: list[Doubt] = field(default_factory=list)
+    clock_sure: bool = True
 
     @property
     def whole(self) -> bool:
@@ -183,6 +186,7 @@ async def read_sources(
     stack: AsyncExitStack,
     make_node: Callable[[NodeSettings], KuboClient],
     progress: Progress,
+    mirror_id: str = "",
 ) -> Sources:
     """Read all nodes (at once) and the manifest; nothing is raised for a node or a manifest that cannot be read."""
     records = ledger.sources() if ledger else {}
@@ -195,7 +199,9 @@ async def read_sources(
             if view.settings.mirror
         )
     )
-    sources.changes = {remote.name: _config_change(settings, ledger, remote.name) for remote in settings.remotes}
+    sources.changes = {
+        remote.name: _config_change(settings, ledger, remote.name, mirror_id) for remote in settings.remotes
+    }
     labels = {view.label for view in sources.mirrored} | ({"manifest"} if settings.manifest.path else set())
     sources.unknown = frozenset(name for name in records if name not in labels)
     sources.accepted = ledger.accepted_doubts() if ledger else frozenset()
@@ -271,9 +277,16 @@ def last_good_manifest(ledger: Ledger | None) -> Manifest | None:
     return manifest_from_rows(rows) if rows else None
 
 
-def _config_change(settings: Settings, ledger: Ledger | None, remote: str) -> tuple[str, ...]:
-    before: Mapping[str, str] = json.loads((ledger.fact(fingerprint_of(remote)) if ledger else None) or "{}")
-    now = settings.fingerprint_parts()
+def configuration(settings: Settings, mirror_id: str) -> dict[str, str]:
+    """`Settings.fingerprint_parts`, with the mirror id that is in force, wherever it came from."""
+    return {**settings.fingerprint_parts(), **({"mirror.id": json.dumps(mirror_id)} if mirror_id else {})}
+
+
+def _config_change(settings: Settings, ledger: Ledger | None, remote: str, mirror_id: str) -> tuple[str, ...]:
+    before: dict[str, str] = json.loads((ledger.fact(fingerprint_of(remote)) if ledger else None) or "{}")
+    if before.get("mirror.id") == "null":  # noted by a version that did not look at an id made by itself
+        del before["mirror.id"]
+    now = configuration(settings, mirror_id)
     return tuple(part for part, value in before.items() if now.get(part) != value)
 
 

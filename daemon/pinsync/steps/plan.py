@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
+from pinsync.ledger.recovery import expected, mistrust
 from pinsync.planning.diff import diff
 from pinsync.planning.guard import Counter, in_force, judge
-from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, View
+from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, Tally, View
 from pinsync.spool import Spool
 from pinsync.world import World
 
+from .doubts import Strangers
 from .intents import resolve_intents
 from .observe import RemoteView, Sources
 from .outcomes import Done
@@ -35,6 +37,7 @@ class RemotePlan:
     marks: frozenset[str] = frozenset()  # ids of other mirrors seen in their meta
     shown: frozenset[str] = frozenset()  # names of traits that the list shows to be true
     quiet: Quiet | None = None  # what must stay the same for the next pass to have nothing to do
+    tally: Tally | None = None  # None where nothing was planned anew
     done: Done = field(default_factory=Done)
     seconds: float = 0.0
 
@@ -52,6 +55,7 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
         view.listed, view.reason, not_whole is None, not_whole, sources.config_change(remote.name),
         sources.gone(remote.name),
         first_listing=view.record.listed_at is None, origins=sources.origins(remote), whole_sources=sources.whole,
+        clock_sure=view.clock_sure,
     )  # fmt: skip
 
 
@@ -80,8 +84,10 @@ async def plan_remote(
     ids = plan.mirror_ids
     if writer is not None and view.listed != "failed":
         resolve_intents(writer, view, lambda keys: spool.rows_of(view.index, keys), ids, now)
-    doubts = sources.doubts(remote)
-    observed_doubts = sources.observed(remote)
+        if any(doubt.code.startswith("old-ledger:") for doubt in sources.own_doubts):
+            mistrust(writer, remote.name, spool.observed(view.index), view.traits.meta_kept, now)
+    observed_doubts = [*sources.observed(remote), *view.doubts]
+    doubts = [doubt for doubt in observed_doubts if not sources.accepts(remote.name, doubt)]
     accepted = {doubt.code for doubt in observed_doubts if sources.accepts(remote.name, doubt)}
     approvals = in_force(ledger.approvals(remote.name) if ledger else {}, observed_doubts, accepted, plan.sources_whole)
     if writer is not None:
@@ -102,10 +108,16 @@ async def plan_remote(
 
     digest = Digest(plan)
     changed = False
+    strangers = Strangers(ledger, view)
+    suspicious = ledger is not None and not (
+        plan.first_listing or sources.own_doubts or "mirror.id" in plan.config_change
+    )
     observed = spool.observed(view.index) if view.listed != "failed" else iter(())
     known = reader.known(remote.name) if reader else iter(())
     for seen, decision in enumerate(diff(digest.over(sources.wanted(remote, spool)), observed, known, plan), 1):
         counter.count(decision)
+        if suspicious and decision.found:
+            strangers.look(decision)
         if decision.actions or decision.after is not decision.before or decision.found or decision.gone:
             decisions.append(decision)
             changed = changed or decision.after is not decision.before or bool(decision.found or decision.gone)
@@ -113,8 +125,16 @@ async def plan_remote(
             await take(decisions)
             decisions = []
     await take(decisions)
+    if strangers.count:
+        found = strangers.doubt()
+        observed_doubts.append(found)
+        doubts.append(found)
+        view.doubts = [doubt for doubt in view.doubts if not doubt.code.startswith("clone:pins:")] + [found]
+        if writer is not None:
+            with writer.store.transaction():
+                strangers.note(now)
     record = view.record
-    tally = counter.tally()
+    tally = replace(counter.tally(), expected=expected(ledger, remote.name, remote.endpoint))
     judgement = judge(
         remote.name, tally, remote.safety, now=now, approvals=approvals, doubts=doubts, closed=record.closed,
         no_deletes=record.no_deletes, lone_delete=view.traits.lone_delete,
@@ -131,5 +151,5 @@ async def plan_remote(
         quiet = await note_quiet(view, plan, digest, spool.judged(view.index), spool, changed)
     return RemotePlan(
         view, plan, counts, lambda: spool.judged(view.index), doubts, present, present - counter.ours,
-        marks - {*ids}, frozenset(shown), quiet,
+        marks - {*ids}, frozenset(shown), quiet, tally,
     )  # fmt: skip

@@ -7,12 +7,16 @@ from dataclasses import fields, replace
 
 from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
 from pinsync.ledger.records import RemoteRecord
+from pinsync.ledger.recovery import forget_expected
+from pinsync.ledger.remembered import advance
 from pinsync.model import Traits
-from pinsync.planning.plan import PinState, Shut
+from pinsync.planning.guard import bought_before
+from pinsync.planning.plan import Doubt, PinState, Shut
 from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
-from .observe import fingerprint_of, source_records
+from .doubts import believe_clock, forget_strangers, settle_own_doubts
+from .observe import Sources, configuration, fingerprint_of, source_records
 from .plan import RemotePlan
 from .report import PassReport, sync_json
 
@@ -23,13 +27,19 @@ PROBE_FIRST, PROBE_CAP = 900.0, DAY
 def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole: bool) -> None:
     """Write what this pass learned about sources and remotes as a whole, and how it ended."""
     now, settings, sources = world.clock.now(), world.settings, report.sources
+    visited = {plan.view.settings.name for plan in report.remotes}
+    unvisited = [remote for remote in settings.remotes if remote.name not in visited]
     with ledger.store.transaction():
         for source in source_records(sources, settings, ledger, world.clock):
             ledger.put_source(source)
-        ledger.record_doubts(sources.unsettled(settings.remotes), now)
+        sources_unsettled = sources.unsettled(settings.remotes)
+        ledger.record_doubts([*sources_unsettled, *_at_remotes(report)], now, [one.name for one in unvisited])
+        settle_own_doubts(world, ledger, sources_unsettled, sources.own_doubts)
+        parts = configuration(settings, world.mirror_id)
         for plan in report.remotes:
+            _settle_remote(plan, sources, ledger, now)
             if plan.plan.sources_whole:
-                ledger.set_fact(fingerprint_of(plan.view.settings.name), json.dumps(settings.fingerprint_parts()))
+                ledger.set_fact(fingerprint_of(plan.view.settings.name), json.dumps(parts))
         if whole and all(plan.plan.sources_whole for plan in report.remotes):
             for name in sources.unknown - {"manifest"}:
                 ledger.forget_source(name)
@@ -47,7 +57,41 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
         ledger.finish_run(
             run, now, good=report.good, exit_code=report.exit_code(), report=json.dumps(sync_json(report))
         )
-        ledger.prune(now - KEEP_HISTORY)
+        if all(plan.view.clock_sure for plan in report.remotes):  # else history might go before its time
+            ledger.prune(now - KEEP_HISTORY)
+    advance(ledger, {plan.view.settings.name: had for plan in report.remotes if (had := _had(plan)) is not None})
+
+
+def _at_remotes(report: PassReport) -> list[Doubt]:
+    """The doubts about remotes that nobody has released."""
+    return [
+        doubt
+        for plan in report.remotes
+        for doubt in plan.view.doubts
+        if not report.sources.accepts(plan.view.settings.name, doubt)
+    ]
+
+
+def _settle_remote(plan: RemotePlan, sources: Sources, ledger: Ledger, now: float) -> None:
+    """What was not doubted at a remote, or a person released, is the truth from now on."""
+    view, name = plan.view, plan.view.settings.name
+    accepted = [doubt.code for doubt in view.doubts if sources.accepts(name, doubt)]
+    if view.clock_sure or any(code.startswith("clock:") for code in accepted):
+        believe_clock(ledger, view, now)
+    if any(code.startswith("clone:pins:") for code in accepted):
+        forget_strangers(ledger, name)
+    tally = plan.tally
+    if tally is not None and view.listed == "complete" and not bought_before(name, tally, view.settings.safety):
+        forget_expected(ledger, name)
+
+
+def _had(plan: RemotePlan) -> list[object] | None:
+    """How many pins of wanted content are at a remote after this pass, as `Remembered.had` keeps it."""
+    tally, view = plan.tally, plan.view
+    if tally is None or view.listed != "complete":
+        return None
+    known = max(tally.seen, tally.had, tally.expected)
+    return [view.settings.endpoint, max(0, known + plan.done.added - plan.done.removed)]
 
 
 def _can_go_on(plan: RemotePlan, ledger: Ledger) -> bool:
