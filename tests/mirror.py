@@ -23,8 +23,9 @@ from pinsync.emulator.engine import Emulator
 from pinsync.emulator.records import Seed
 from pinsync.errors import NodeError
 from pinsync.house import State, mirror_id, reading, writing
-from pinsync.ledger.records import RemoteRecord
+from pinsync.ledger.records import Event, RemoteRecord
 from pinsync.model import PinStatus, Safety
+from pinsync.people import approve
 from pinsync.planning.plan import Action
 from pinsync.reconcile import reconcile
 from pinsync.remote.client import RemoteClient
@@ -116,6 +117,18 @@ class MadeNode:
         return text in self.pins
 
 
+class Undated(httpx.AsyncBaseTransport):
+    """Answers without a `Date`."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._inner.handle_async_request(request)
+        del answer.headers["Date"]
+        return answer
+
+
 class Mirror:
     """One mirror over one or several nodes and emulators. `sync()` is a pass; attributes are the world."""
 
@@ -139,6 +152,7 @@ class Mirror:
         self.add_remote("there", profile, **remote)
         self.transports: dict[str, Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]] = {}
         self.world: World | None = None
+        self.machine: str | None = None
 
     @property
     def emulator(self) -> Emulator:
@@ -212,9 +226,11 @@ class Mirror:
         )
 
     def _world(self, state_id: str) -> World:
-        return World(
+        world = World(
             self.settings, self.clock, lambda node: self.nodes[node.name], self._client, state_id  # type: ignore[arg-type,return-value]
         )  # fmt: skip
+        world.machine = self.machine
+        return world
 
     async def _sync(self, state: State, only: str | None) -> PassReport:
         self.world = self._world(state.mirror_id)
@@ -228,7 +244,7 @@ class Mirror:
 
     def sync(self, only: str | None = None) -> PassReport:
         """One pass."""
-        with writing(self.settings, "test") as state:
+        with writing(self.settings, "test", self.clock) as state:
             return asyncio.run(self._sync(state, only))
 
     def plan(self) -> tuple[PassReport, list[Action]]:
@@ -256,6 +272,26 @@ class Mirror:
     def later(self, seconds: float) -> None:
         """Time passes."""
         self.clock._at += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Our clock is set, and no time passes: the remotes' clocks go on."""
+        self.later(seconds)
+        for emulator in self.remotes.values():
+            emulator.become(skew=emulator.behaviour.skew - seconds)
+
+    def undated(self) -> None:
+        """The remotes do not tell their time any more."""
+        self.transports.update(dict.fromkeys(self.remotes, Undated))
+
+    def release(self, remote: str | None = None) -> int:
+        """A person approves all that is held; how many pins and doubts that released."""
+        with writing(self.settings, "test", self.clock) as state:
+            released = approve(state.ledger, remote, [], now_too=False, at=self.clock.now(), by="me")
+            return len(released.pins) + len(released.doubts)
+
+    def events(self) -> list[Event]:
+        with reading(self.settings) as ledger:
+            return ledger.events() if ledger else []
 
     def settle(self, name: object, status: PinStatus, details: str | None = None) -> None:
         for pin in self.emulator.pins():

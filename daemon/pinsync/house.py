@@ -22,7 +22,8 @@ from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.records import RemoteRecord
 from .ledger.recovery import open_ledger, sense
-from .ledger.store import Store, explained, guarded
+from .ledger.remembered import remembered
+from .ledger.store import Store, damaged, explained, guarded
 from .machine import machine_of
 from .remote.calls import RequestRecord
 from .remote.client import RemoteClient
@@ -219,10 +220,13 @@ def writing(settings: Settings, what: str, clock: Clock | None = None) -> Iterat
 @contextmanager
 def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger to read, while another may write it; None where there is none yet. Raises `StateError`."""
-    store = Store.read(settings.state.path)
+    path = settings.state.path
+    store = Store.read(path)
+    if store is None and path.exists() and remembered(path) is not None:
+        raise damaged(path, "the file is empty", certain=True)
     try:
         ledger = Ledger(store) if store else None
-        with explained(settings.state.path), sense(ledger):
+        with explained(path), sense(ledger):
             yield ledger
     finally:
         if store:

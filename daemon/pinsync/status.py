@@ -10,6 +10,7 @@ from .clock import rfc3339
 from .ledger.ledger import Ledger
 from .ledger.records import RemoteRecord, SourceRecord
 from .ledger.recovery import about
+from .ledger.remembered import remembered
 from .planning.plan import Kind, PinState, State
 from .settings.model import RemoteSettings, Settings
 
@@ -37,7 +38,7 @@ def status(
         },
         "remotes": remotes,
         "doubts": [{"code": code, "reason": reason} for code, reason in ledger.standing_doubts()] if ledger else [],
-        "ledger": _ledger(ledger, remotes),
+        "ledger": _ledger(ledger, settings, remotes),
         "last_pass": _run(last),
         "last_good_pass_at": rfc3339(ledger.last_good()) if ledger else None,
         "next_pass_at": rfc3339(next_pass) if daemon.get("running") and next_pass else None,
@@ -71,8 +72,8 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
     return "in-sync"
 
 
-def _ledger(ledger: Ledger | None, remotes: list[dict[str, Any]]) -> dict[str, Any]:
-    """What became of the ledger: set aside or lost (`since`), or replaced by an older copy (`old_since`)."""
+def _ledger(ledger: Ledger | None, settings: Settings, remotes: list[dict[str, Any]]) -> dict[str, Any]:
+    """What became of the ledger: gone now (`lost`), set aside or lost before (`since`), an older copy (`old_since`)."""
     found = about(ledger) if ledger else dict.fromkeys(("path", "since", "why", "old_since", "old_to"))
     rebuilt = {one["name"]: one["listed_at"] is not None for one in remotes} if found["since"] else {}
     unmarked = [
@@ -81,6 +82,7 @@ def _ledger(ledger: Ledger | None, remotes: list[dict[str, Any]]) -> dict[str, A
         if rebuilt.get(one["name"]) and one["foreign"] and one["foreign"] == one["present"]
     ]
     return {
+        "lost": ledger is None and remembered(settings.state.path) is not None,
         "set_aside": found["path"],
         "since": rfc3339(found["since"]),
         "why": found["why"],

@@ -217,6 +217,9 @@ def _needs(report: Report, width: int | None) -> Iterator[Line]:
 
 def _ledger(ledger: Report, item: Any) -> Iterator[Line]:
     """That the ledger is a new one, for as long as it does not know everything again."""
+    if ledger.get("lost"):
+        text = "it is gone. The next pass begins a new one, knows our pins by their marks and removes nothing"
+        yield from item("ledger", text, "yellow")
     if not ledger.get("since"):
         return
     what = f"was damaged ({ledger['why']}) and is now {ledger['set_aside']}" if ledger["set_aside"] else "was lost"

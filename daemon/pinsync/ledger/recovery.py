@@ -21,7 +21,7 @@ from .copies import set_aside
 from .ledger import Ledger
 from .records import SourceRecord
 from .remembered import GENERATION, LEDGER_ID, Remembered, advance, generation, identify, remembered
-from .store import Store, damaged
+from .store import Store, damaged, is_sqlite
 
 BEGAN = "began"  # since when this ledger knows what we do (seconds)
 NEW = "new_ledger"  # JSON: {"path", "since", "why"}: this ledger took the place of one that was lost or damaged
@@ -51,7 +51,7 @@ def open_ledger(path: Path, now: float, aside: Path | None = None, why: str = ""
         new = not path.exists() or path.stat().st_size == 0
         store = Store.open(path)
     except LedgerDamaged as error:
-        if kept is None and not _is_sqlite(path):
+        if kept is None and not is_sqlite(path):
             raise
         aside, why, new = set_aside(path, now), error.cause, True
         store = Store.open(path)
@@ -60,11 +60,6 @@ def open_ledger(path: Path, now: float, aside: Path | None = None, why: str = ""
     except BaseException:
         store.close()
         raise
-
-
-def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
 
 
 def _understood(

@@ -17,6 +17,8 @@ from .schema import APPLICATION_ID, MIGRATIONS, VERSION
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+MAGIC = b"SQLite format 3\0"
+HEADER = 512  # bytes; no database is smaller
 CHECKED = 256 << 20  # bytes; a larger file is looked through only after a process that did not end well
 
 
@@ -42,6 +44,7 @@ class Store:
         """
         with guarded(path):
             fresh = not path.exists() or path.stat().st_size == 0
+            whole(path)
             doubtful = not fresh and (path.stat().st_size <= CHECKED or _size(wal_of(path)) > 0)
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             if fresh:
@@ -65,6 +68,7 @@ class Store:
                 return None
             if not os.access(path, os.R_OK):
                 raise StateError(f"the ledger {path} may not be read by this user")
+            whole(path)
             try:
                 return cls._read(path, "mode=ro")
             except sqlite3.OperationalError as error:
@@ -213,6 +217,18 @@ def damaged(path: Path, cause: str, *, certain: bool) -> LedgerDamaged:
         cause,
         certain=certain,
     )
+
+
+def whole(path: Path) -> None:
+    """Raise `LedgerDamaged` for a file that ends in its own header: SQLite takes it for an empty database."""
+    if 0 < _size(path) < HEADER and path.read_bytes().startswith(MAGIC[: _size(path)]):
+        raise damaged(path, "the file is cut off", certain=True)
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file begins as a database of SQLite does."""
+    with path.open("rb") as file:
+        return MAGIC.startswith(file.read(len(MAGIC)) or b"-")
 
 
 def wal_of(path: Path) -> Path:

@@ -110,18 +110,23 @@ def _believed(ledger: Ledger, view: RemoteView) -> Believed | None:
     kept = ledger.fact(_clock_of(view.settings.name))
     if kept is not None:
         at, lead, endpoint = json.loads(kept)
-        return Believed(at, lead if endpoint == view.settings.endpoint else None)
+        return None if at is None else Believed(at, lead if endpoint == view.settings.endpoint else None)
     if view.record.tried_at is None:
         return None
-    return Believed(view.record.tried_at, view.traits.skew)
+    return Believed(view.record.tried_at, view.record.traits.skew)  # by a version that did not ask
 
 
-def believe_clock(ledger: Ledger, view: RemoteView, now: float) -> None:
-    """Our clock was not doubted at this remote, or a person says that it is right."""
-    lead = view.client.skew if view.client else None
-    if lead is None and (before := _believed(ledger, view)) is not None:
-        lead = before.lead
-    ledger.set_fact(_clock_of(view.settings.name), json.dumps([now, lead, view.settings.endpoint]))
+def note_clock(ledger: Ledger, view: RemoteView, now: float, believed: bool) -> None:
+    """Note the clock of this pass if it is `believed`: not doubted at this remote, or a person says that it is right.
+
+    Else what was believed before stays so.
+    """
+    before = _believed(ledger, view)
+    if believed:
+        lead = view.client.skew if view.client else None
+        before = Believed(now, lead if lead is not None or before is None else before.lead)
+    kept = [None, None] if before is None else [before.at, before.lead]
+    ledger.set_fact(_clock_of(view.settings.name), json.dumps([*kept, view.settings.endpoint]))
 
 
 def _clock_of(remote: str) -> str:

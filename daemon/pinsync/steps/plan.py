@@ -55,8 +55,12 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
         view.listed, view.reason, not_whole is None, not_whole, sources.config_change(remote.name),
         sources.gone(remote.name),
         first_listing=view.record.listed_at is None, origins=sources.origins(remote), whole_sources=sources.whole,
-        clock_sure=view.clock_sure,
+        clock_sure=view.clock_sure or any(sources.accepts(remote.name, one) for one in filter(_about_clock, view.doubts)),
     )  # fmt: skip
+
+
+def _about_clock(doubt: Doubt) -> bool:
+    return doubt.code.startswith("clock:")
 
 
 def quiet_plan(world: World, ledger: Ledger, sources: Sources, view: RemoteView) -> RemotePlan:

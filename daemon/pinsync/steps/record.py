@@ -15,7 +15,7 @@ from pinsync.planning.plan import Doubt, PinState, Shut
 from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
-from .doubts import believe_clock, forget_strangers, settle_own_doubts
+from .doubts import forget_strangers, note_clock, settle_own_doubts
 from .observe import Sources, configuration, fingerprint_of, source_records
 from .plan import RemotePlan
 from .report import PassReport, sync_json
@@ -76,8 +76,7 @@ def _settle_remote(plan: RemotePlan, sources: Sources, ledger: Ledger, now: floa
     """What was not doubted at a remote, or a person released, is the truth from now on."""
     view, name = plan.view, plan.view.settings.name
     accepted = [doubt.code for doubt in view.doubts if sources.accepts(name, doubt)]
-    if view.clock_sure or any(code.startswith("clock:") for code in accepted):
-        believe_clock(ledger, view, now)
+    note_clock(ledger, view, now, view.clock_sure or any(code.startswith("clock:") for code in accepted))
     if any(code.startswith("clone:pins:") for code in accepted):
         forget_strangers(ledger, name)
     tally = plan.tally

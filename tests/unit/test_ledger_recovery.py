@@ -1,0 +1,444 @@
+"""A ledger that is damaged, lost, or an old copy of itself: nothing of others goes, nothing is bought twice."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinsync.errors import LedgerDamaged, StateError
+from pinsync.house import writing
+from pinsync.ledger.remembered import beside, remembered
+from pinsync.model import Safety
+from pinsync.people import adopt
+from tests.mirror import Mirror, cid
+
+MANY = list(range(30))
+LEDGER = "pinsync.db"
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+def overwrite(path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garble(path: Path) -> None:
+    path.write_bytes(b"\x00garbage" * 999)
+
+
+def stump(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:50])
+
+
+DAMAGE: list[Callable[[Path], None]] = [cut, overwrite, empty, garble, stump]
+
+
+@pytest.fixture(params=DAMAGE)
+def damage(request: pytest.FixtureRequest) -> Callable[[Path], None]:
+    found: Callable[[Path], None] = request.param
+    return found
+
+
+def aside(mirror: Mirror) -> list[Path]:
+    return sorted(path for path in mirror.directory.glob("*.damaged-*") if path.name[-4:] not in ("-wal", "-shm"))
+
+
+def kinds(mirror: Mirror) -> set[str]:
+    return {event.kind for event in mirror.events()}
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_damaged_ledger_is_set_aside_as_it_is_and_ownership_comes_back(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    mirror = Mirror(tmp_path, "nft.storage", safety=Safety(grace=3600))
+    mirror.seed("theirs")
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.unpin(0)
+    mirror.sync()
+    mirror.later(3000)
+    damage(tmp_path / LEDGER)
+    before = (tmp_path / LEDGER).read_bytes()
+    mutations = mirror.emulator.mutations
+    first = mirror.sync()
+    (kept,) = aside(mirror)
+    assert kept.read_bytes() == before
+    assert (mirror.done(first), mirror.emulator.mutations) == ({"waiting": 1}, mutations)
+    shown = mirror.status()["ledger"]
+    assert shown["set_aside"] == str(kept)
+    assert shown["since"]
+    assert shown["rebuilt"] == {"there": True}
+    assert "ledger-lost" in kinds(mirror)
+    mirror.later(3000)
+    mirror.sync()
+    assert len(mirror.there()) == 31, "grace begins anew"
+    mirror.later(601)
+    assert mirror.done(mirror.sync()) == {"removed": 1}
+    assert set(mirror.there()) == {cid("theirs"), *(cid(n) for n in MANY[1:])}
+    assert len(aside(mirror)) == 1
+
+
+def test_reading_a_damaged_ledger_renames_nothing_and_says_what_will_be(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    mirror.sync()
+    damage(tmp_path / LEDGER)
+    before = (tmp_path / LEDGER).read_bytes()
+    if damage is cut:
+        overwrite(tmp_path / LEDGER)  # what is left of a file that was cut can be read for a while
+        before = (tmp_path / LEDGER).read_bytes()
+    for look in (mirror.status, mirror.plan):
+        with pytest.raises(LedgerDamaged, match="next pass sets it aside"):
+            look()
+    assert (tmp_path / LEDGER).read_bytes() == before
+    assert aside(mirror) == []
+
+
+def test_nothing_is_removed_until_a_complete_list_has_rebuilt_what_is_ours(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.add_remote("other")
+    mirror.pin(*MANY)
+    mirror.sync()
+    garble(tmp_path / LEDGER)
+    mirror.unpin(0)
+    mirror.remotes["other"].faults.next("status:500", method="GET", times=50)
+    mirror.sync()
+    mirror.sync()
+    shown = mirror.status()["ledger"]
+    assert shown["rebuilt"] == {"there": True, "other": False}
+    assert cid(0) not in mirror.there()
+    assert cid(0) in mirror.there("other")
+    mirror.remotes["other"].faults.clear()
+    mirror.sync()
+    assert cid(0) in mirror.there("other"), "the first complete list only tells what is ours"
+    mirror.sync()
+    assert cid(0) not in mirror.there("other")
+
+
+def test_where_meta_is_dropped_our_pins_are_foreign_then_and_status_says_how_to_take_them(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "rb")
+    mirror.pin(*MANY)
+    mirror.sync()
+    garble(tmp_path / LEDGER)
+    mirror.unpin(0)
+    for _ in range(3):
+        mirror.sync()
+    assert len(mirror.there()) == 30, "none is removed, none is added twice"
+    shown = mirror.status()
+    assert shown["ledger"]["unmarked"] == ["there"]
+    assert shown["remotes"][0]["pinned"] == 29
+
+    async def take() -> int:
+        with writing(mirror.settings, "test", mirror.clock) as state:
+            client = mirror._client(mirror.settings.remotes[0], state.ledger.remote("there"))
+            return len((await adopt(state.ledger, client, (mirror.id,), [], mirror.clock, "me")).pins)
+
+    assert asyncio.run(take()) == 29
+    mirror.sync()
+    assert mirror.status()["ledger"]["unmarked"] == []
+    assert "adopted" in kinds(mirror)
+
+
+def test_a_database_of_something_else_is_refused_though_a_ledger_was_there(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    mirror.sync()
+    (tmp_path / LEDGER).unlink()
+    with closing(sqlite3.connect(tmp_path / LEDGER)) as db:
+        db.execute("CREATE TABLE photos (name)")
+    with pytest.raises(StateError, match="something else"):
+        mirror.sync()
+    assert aside(mirror) == []
+
+
+def test_a_file_of_another_kind_is_refused_where_no_ledger_was(tmp_path: Path) -> None:
+    (tmp_path / LEDGER).write_text("my letters")
+    mirror = Mirror(tmp_path)
+    with pytest.raises(StateError, match="not a database"):
+        mirror.sync()
+    assert (tmp_path / LEDGER).read_text() == "my letters"
+
+
+def test_damage_that_shows_in_the_middle_of_a_pass_has_the_same_way_back(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    with (
+        pytest.raises(StateError, match="is now") as caught,
+        writing(mirror.settings, "test", mirror.clock) as state,
+    ):
+        overwrite(tmp_path / LEDGER)
+        state.ledger.store.execute("PRAGMA cache_size = 0")
+        asyncio.run(mirror._sync(state, None))
+    assert not isinstance(caught.value, LedgerDamaged)
+    assert len(aside(mirror)) == 1
+    assert mirror.done(mirror.sync()) == {}
+    assert mirror.status()["remotes"][0]["pinned"] == 30
+    assert len(aside(mirror)) == 1
+
+
+def test_rows_that_make_no_sense_in_a_sound_file_are_damage_too(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    with closing(sqlite3.connect(tmp_path / LEDGER)) as db, db:
+        db.execute("UPDATE entries SET state = 'pinnee' WHERE cid = ?", (cid(3),))
+    with pytest.raises(StateError, match="makes no sense"):
+        mirror.sync()
+    assert len(aside(mirror)) == 1
+    assert mirror.sync().exit_code() == 0
+    assert len(mirror.there()) == 30
+
+
+def test_a_damaged_log_is_an_older_ledger(tmp_path: Path) -> None:
+    """SQLite leaves out what it cannot read of its log: the ledger is sound, and older."""
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    older = tmp_path / "older"
+    shutil.copy(tmp_path / LEDGER, older)
+    mirror.pin("new")
+    mirror.sync()
+    shutil.copy(older, tmp_path / LEDGER)
+    (tmp_path / f"{LEDGER}-wal").write_bytes(b"\x37\x7f\x06\x82" + b"\xaa" * 9999)
+    mutations = mirror.emulator.mutations
+    report = mirror.sync()
+    assert report.exit_code() == 0
+    assert mirror.emulator.mutations == mutations
+    assert mirror.status()["ledger"]["old_since"]
+
+
+# -- a lost ledger -----------------------------------------------------------------------------------------------------
+
+
+def lose(mirror: Mirror) -> None:
+    for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm"):
+        (mirror.directory / name).unlink(missing_ok=True)
+
+
+def test_a_lost_ledger_says_so_and_an_emptied_node_is_not_believed(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY[:4])
+    mirror.sync()
+    lose(mirror)
+    assert mirror.status()["ledger"]["lost"]
+    mirror.node.pins = {}
+    for _ in range(3):
+        mirror.sync()
+    assert len(mirror.there()) == 4
+    assert mirror.status()["verdict"] == "held"
+    assert mirror.status()["ledger"]["since"]
+
+
+def test_a_lost_ledger_does_not_believe_another_node(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY[:4])
+    mirror.sync()
+    lose(mirror)
+    mirror.node.peer_id = "12D3KooWSomebodyElse"
+    mirror.unpin(0)
+    for _ in range(3):
+        mirror.sync()
+    assert len(mirror.there()) == 4
+
+
+@pytest.mark.parametrize("profile", ["nft.storage", "spec", "rb"])
+def test_with_the_ledger_lost_and_the_token_of_another_account_nothing_is_bought_again(
+    tmp_path: Path, profile: str
+) -> None:
+    mirror = Mirror(tmp_path, profile)
+    mirror.pin(*MANY)
+    mirror.sync()
+    lose(mirror)
+    mirror.emulator.remove_pins([pin.requestid for pin in mirror.emulator.pins()])
+    for _ in range(4):
+        held = mirror.sync()
+        assert (mirror.done(held), held.exit_code()) == ({"held": 30}, 4)
+    assert "another account" in mirror.actions[0].reason
+    assert mirror.there() == {}
+    mirror.release()
+    assert mirror.done(mirror.sync()) == {"added": 30}
+    assert mirror.sync().exit_code() == 0
+
+
+def test_what_was_never_ours_stays_so_though_it_carries_our_mark(tmp_path: Path) -> None:
+    """A POST of ours met somebody's record and wrote our mark into it; only the ledger knew that it was not ours."""
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.pin("a")
+
+    def first(request: Any) -> None:
+        if request.method == "POST" and cid("a") not in mirror.there():
+            mirror.seed("a", name="theirs", created=int((mirror.clock.now() - 86400) * 1e9))
+
+    mirror.emulator.before_request = first
+    mirror.sync()
+    mirror.emulator.before_request = None
+    mirror.sync()
+    (theirs,) = [pin for pin in mirror.emulator.pins() if pin.cid == cid("a")]
+    assert theirs.meta == {"pinsync": mirror.id}
+    lose(mirror)
+    mirror.unpin("a")
+    for _ in range(3):
+        mirror.sync()
+    assert cid("a") in mirror.there()
+
+
+# -- an old copy -------------------------------------------------------------------------------------------------------
+
+
+def copy_of(mirror: Mirror) -> Path:
+    """A backup by SQLite's own means."""
+    target = mirror.directory / "backup.copy"
+    with closing(sqlite3.connect(mirror.directory / LEDGER)) as db, closing(sqlite3.connect(target)) as copy:
+        db.backup(copy)
+    return target
+
+
+def put_back(mirror: Mirror, copy: Path) -> None:
+    lose(mirror)
+    shutil.copy(copy, mirror.directory / LEDGER)
+
+
+@pytest.mark.parametrize("profile", ["nft.storage", "spec", "mock", "rb"])
+def test_last_weeks_ledger_adds_nothing_twice_and_removes_nothing_by_itself(tmp_path: Path, profile: str) -> None:
+    mirror = Mirror(tmp_path, profile, safety=Safety(grace=3600))
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.unpin(0)
+    mirror.sync()  # its grace begins, and ends at once by the old ledger
+    copy = copy_of(mirror)
+    mirror.pin("new", "newer")
+    mirror.sync()
+    mirror.later(7 * 86400)
+    put_back(mirror, copy)
+    mutations = mirror.emulator.mutations
+    report = mirror.sync()
+    assert mirror.emulator.mutations == mutations
+    assert (mirror.done(report), report.exit_code()) == ({"held": 1}, 4)
+    assert "older copy" in mirror.status()["doubts"][0]["reason"]
+    assert mirror.status()["ledger"]["old_to"]
+    assert "ledger-old" in kinds(mirror)
+    mirror.later(7 * 86400)
+    mirror.sync()
+    assert len(mirror.there()) == 32
+    mirror.release()
+    mirror.sync()
+    assert set(mirror.there()) == {cid(n) for n in [*MANY[1:], "new", "newer"]}
+    assert mirror.sync().exit_code() == 0
+    assert mirror.status()["ledger"]["old_since"] is None
+
+
+def test_a_record_that_is_somebody_elses_by_now_is_not_removed_on_the_word_of_an_old_ledger(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    copy = copy_of(mirror)
+    mirror.unpin(0)
+    mirror.sync()
+    assert cid(0) not in mirror.there()
+    mirror.seed(0, name="theirs")
+    put_back(mirror, copy)
+    mirror.sync()
+    mirror.release()
+    for _ in range(3):
+        mirror.sync()
+    assert mirror.names()[cid(0)] == "theirs"
+    mirror.pin(0, called="ours")
+    mirror.sync()
+    assert mirror.names()[cid(0)] == "theirs", "and it is not written over"
+
+
+def test_what_was_approved_before_the_copy_was_made_is_not_released_again(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.unpin(*MANY[:10])
+    mirror.sync()
+    mirror.release()
+    copy = copy_of(mirror)
+    mirror.pin(*MANY[:10])
+    mirror.sync()
+    mirror.unpin(*MANY[:10])
+    put_back(mirror, copy)
+    assert mirror.done(mirror.sync()) == {"held": 10}
+    assert len(mirror.there()) == 30
+
+
+def test_an_old_ledger_does_not_buy_again_what_it_does_not_know_of(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin("a")
+    mirror.sync()
+    copy = copy_of(mirror)
+    mirror.pin(*MANY)
+    mirror.sync()
+    put_back(mirror, copy)
+    mirror.emulator.remove_pins([pin.requestid for pin in mirror.emulator.pins()])
+    for _ in range(3):
+        mirror.sync()
+    assert mirror.there() == {}
+
+
+def test_what_a_person_said_shows_that_a_ledger_is_old(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.unpin(*MANY[:10])
+    mirror.sync()
+    copy = copy_of(mirror)
+    mirror.release()
+    put_back(mirror, copy)
+    mirror.sync()
+    assert mirror.status()["ledger"]["old_since"]
+
+
+def test_a_ledger_of_before_the_upgrade_that_is_put_back_is_an_old_one(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    mirror.sync()
+    with closing(sqlite3.connect(tmp_path / LEDGER)) as db, db:
+        db.execute("DELETE FROM facts WHERE name IN ('ledger_id', 'generation', 'began')")
+    mirror.sync()
+    assert mirror.status()["ledger"]["old_since"]
+
+
+def test_what_is_remembered_that_makes_no_sense_is_as_nothing(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    mirror.sync()
+    assert remembered(tmp_path / LEDGER) is not None
+    for text in ("", "[]", "{", '{"ledger": 1}', "\x00", "[" * 100_000):
+        beside(tmp_path / LEDGER).write_text(text)
+        assert remembered(tmp_path / LEDGER) is None
+        assert mirror.sync().exit_code() == 0
+        assert mirror.status()["ledger"]["old_since"] is None
+
+
+def test_no_pass_fails_for_what_cannot_be_remembered(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    beside(tmp_path / LEDGER).mkdir()
+    assert mirror.sync().exit_code() == 0
