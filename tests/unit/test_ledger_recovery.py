@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from pinsync.errors import LedgerDamaged, StateError
+from pinsync.errors import LedgerDamaged, PinsyncError, StateError
 from pinsync.house import writing
 from pinsync.ledger.remembered import beside, remembered
 from pinsync.model import Safety
 from pinsync.people import adopt
 from tests.mirror import Mirror, cid
+from tests.unit.cli_kit import home
+from tests.unit.service_kit import Rig, manifest, save, until
+from tests.unit.service_kit import cid as number_cid
 
 MANY = list(range(30))
 LEDGER = "pinsync.db"
@@ -442,3 +445,68 @@ def test_no_pass_fails_for_what_cannot_be_remembered(tmp_path: Path) -> None:
     mirror.pin("a")
     beside(tmp_path / LEDGER).mkdir()
     assert mirror.sync().exit_code() == 0
+
+
+# -- a daemon, and the commands ----------------------------------------------------------------------------------------
+
+
+def confuse(path: Path) -> None:
+    """Bits flip in a text: the file stays a sound database."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE entries SET state = 'pinnee'")
+
+
+def test_a_daemon_whose_ledger_is_damaged_begins_a_new_one_and_goes_on(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.pins.write_text(manifest(*MANY))
+        rig.start()
+        ledger = tmp_path / "state/pinsync.db"
+        confuse(ledger)
+        with pytest.raises(PinsyncError, match="was damaged"):
+            rig.client.sync()
+        rig.log.wait("a new one was begun")
+        assert len(list(ledger.parent.glob("*.damaged-*Z"))) == 1
+        rig.client.sync()
+        assert rig.client.status(None, None)["verdict"] == "in-sync"
+        assert rig.client.status(None, None)["ledger"]["rebuilt"] == {"there": True}
+        assert rig.there() == {number_cid(number) for number in MANY}
+        save(rig.pins, manifest(*MANY[1:]))
+        until(lambda: len(rig.there()) == 29, "a removal by the new ledger")
+        assert len(list(ledger.parent.glob("*.damaged-*Z"))) == 1, "it does not go on doing so"
+
+
+def test_a_daemon_that_starts_over_a_damaged_ledger_says_so_in_the_log(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.pins.write_text(manifest(1, 2))
+        rig.start()
+        rig.stop()
+        garble(tmp_path / "state/pinsync.db")
+        rig.start()
+        assert rig.log.count("ERROR: the ledger") == 1
+        assert rig.there() == {number_cid(1), number_cid(2)}
+
+
+def test_the_commands_say_what_is_the_matter_and_what_was_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with home(tmp_path, capsys, monkeypatch, {number_cid(n): "" for n in range(3)}) as at:
+        at.run("sync")
+        garble(at.ledger)
+        for command in ("status", "plan"):
+            ran = at.run(command)
+            assert ran.code == 1
+            assert "next pass sets it aside" in ran.err
+        ran = at.run("sync")
+        assert ran.code == 0
+        assert "was damaged" in ran.err
+        shown = at.run("status", "--json").json()
+        assert shown["ledger"]["set_aside"].startswith(str(at.ledger))
+        assert shown["verdict"] == "in-sync"
+        empty(at.ledger)
+        for name in ("-wal", "-shm"):
+            at.ledger.with_name(at.ledger.name + name).unlink(missing_ok=True)
+        assert "the file is empty" in at.run("status").err
+        at.ledger.unlink()
+        ran = at.run("status")
+        assert ran.code == 5
+        assert "it is gone" in ran.out

@@ -50,12 +50,13 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
     """What planning for one remote rests on, besides the three streams."""
     remote = view.settings
     not_whole = sources.not_whole(remote)
+    accepted = [doubt for doubt in view.doubts if sources.accepts(remote.name, doubt)]
     return View(
         remote.name, mirror_ids(world.mirror_id, ledger), world.clock.now(), remote.mode, remote.safety, view.traits,
         view.listed, view.reason, not_whole is None, not_whole, sources.config_change(remote.name),
         sources.gone(remote.name),
         first_listing=view.record.listed_at is None, origins=sources.origins(remote), whole_sources=sources.whole,
-        clock_sure=view.clock_sure or any(sources.accepts(remote.name, one) for one in filter(_about_clock, view.doubts)),
+        clock_sure=view.clock_sure or any(map(_about_clock, accepted)),
     )  # fmt: skip
 
 
