@@ -1,7 +1,7 @@
 """When the ledger is not what it was: a new one after damage or loss, and one that an old copy took the place of.
 
-What is decided here is what to believe afterwards; that nothing is removed meanwhile is the guard's (semantics: *The
-ledger*).
+What is decided here is what to believe afterwards; that nothing is removed meanwhile is the guard's.
+(semantics: *The ledger*)
 """
 
 from __future__ import annotations
