@@ -141,6 +141,29 @@ def test_a_machine_that_was_off_with_a_remote_that_tells_no_time_is_asked_about(
     assert mirror.status()["doubts"] == []
 
 
+def test_what_was_shown_and_approved_under_a_doubt_goes_beyond_the_limits(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    mirror.emulator.become(skew=3 * HOUR)
+    mirror.unpin(*MANY[:10])
+    assert mirror.done(mirror.sync()) == {"held": 10}
+    mirror.release()
+    mirror.unpin(*MANY[10:20])
+    assert mirror.done(mirror.sync()) == {"removed": 10, "held": 10}
+
+
+def test_an_approval_falls_with_the_doubt_about_the_clock(tmp_path: Path) -> None:
+    mirror = leaving(tmp_path)
+    mirror.jump(8 * DAY)
+    mirror.sync()
+    mirror.release()
+    mirror.jump(-8 * DAY)
+    assert mirror.done(mirror.sync()) == {"waiting": 1}
+    mirror.jump(8 * DAY)
+    assert mirror.done(mirror.sync()) == {"held": 1}
+
+
 def test_grace_of_an_hour_does_not_end_by_a_jump_of_an_hour(tmp_path: Path) -> None:
     mirror = leaving(tmp_path, grace=HOUR)
     mirror.jump(HOUR + 1)

@@ -405,6 +405,50 @@ def test_an_old_ledger_does_not_buy_again_what_it_does_not_know_of(tmp_path: Pat
     assert mirror.there() == {}
 
 
+def test_a_whole_state_that_was_put_back_is_known_by_the_pins_that_it_did_not_make(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin(*MANY)
+    mirror.sync()
+    copy, kept = copy_of(mirror), beside(tmp_path / LEDGER).read_bytes()
+    mirror.later(86400)
+    mirror.pin("new")
+    mirror.sync()
+    put_back(mirror, copy)
+    beside(tmp_path / LEDGER).write_bytes(kept)
+    mutations = mirror.emulator.mutations
+    mirror.sync()
+    assert mirror.emulator.mutations == mutations
+    (doubt,) = mirror.status()["doubts"]
+    assert "this mirror did not make it" in doubt["reason"]
+    mirror.unpin(0)
+    assert mirror.done(mirror.sync()) == {"held": 1}
+
+
+def test_fewer_wanted_pins_where_meta_is_dropped_do_not_hold_adding_for_ever(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "rb")
+    mirror.pin(*MANY)
+    mirror.sync()
+    lose(mirror)
+    mirror.unpin(*MANY[:15])
+    mirror.pin("new")
+    assert mirror.done(mirror.sync()) == {"held": 1}
+    mirror.release()
+    assert mirror.done(mirror.sync()) == {"added": 1}
+    mirror.pin("newer")
+    assert mirror.done(mirror.sync()) == {"added": 1}
+
+
+def test_a_ledger_without_its_tables_is_damaged(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY)
+    mirror.sync()
+    with closing(sqlite3.connect(tmp_path / LEDGER)) as db, db:
+        db.execute("DROP TABLE owned")
+    mirror.sync()
+    assert len(aside(mirror)) == 1
+    assert mirror.sync().exit_code() == 0
+
+
 def test_what_a_person_said_shows_that_a_ledger_is_old(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path)
     mirror.pin(*MANY)

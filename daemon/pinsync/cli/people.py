@@ -52,7 +52,7 @@ def approve(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool, 
                 ui.tell("nothing was released")
                 return HELD
             digest = held.get("digest")
-    released = _approve(settings, daemon, remote, cids, now, digest)
+    released = _approve(ui, settings, daemon, remote, cids, now, digest)
     if ui.json:
         ui.emit(released)
     elif not ui.quiet:
@@ -73,7 +73,7 @@ def _held(settings: Settings, daemon: DaemonClient | None, remote: str | None) -
 
 
 def _approve(
-    settings: Settings, daemon: DaemonClient | None, remote: str | None, cids: Sequence[Cid], now: bool,
+    ui: Ui, settings: Settings, daemon: DaemonClient | None, remote: str | None, cids: Sequence[Cid], now: bool,
     shown: str | None,
 ) -> dict[str, Any]:  # fmt: skip
     from pinsync.house import writing
@@ -83,6 +83,8 @@ def _approve(
     if daemon is not None:
         return daemon.approve(remote, [str(cid) for cid in cids], now=now, by=_somebody(), shown=shown)
     with writing(settings, "approve") as state:
+        for note in state.notes:
+            ui.warn(note)
         at, by = time.time(), _somebody()
         return approved_json(approve(state.ledger, remote, cids, now_too=now, at=at, by=by, shown=shown))
 
@@ -122,6 +124,8 @@ def _adopt_here(ui: Ui, settings: Settings, where: RemoteSettings, cids: Sequenc
     except ConfigError as error:
         raise asking.Alone(error) if getattr(error, "elsewhere", False) else error from None
     with writing(settings, "adopt") as state:
+        for note in state.notes:
+            ui.warn(note)
         ids, by = mirror_ids(state.mirror_id, state.ledger), _somebody()
 
         async def run() -> dict[str, Any]:

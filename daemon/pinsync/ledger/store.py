@@ -17,6 +17,7 @@ from .schema import APPLICATION_ID, MIGRATIONS, VERSION
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
+TABLES = {"facts", "remotes", "entries", "owned", "journal", "pending", "approvals", "sources", "manifest", "runs"}
 MAGIC = b"SQLite format 3\0"
 HEADER = 512  # bytes; no database is smaller
 CHECKED = 256 << 20  # bytes; a larger file is looked through only after a process that did not end well
@@ -134,8 +135,12 @@ class Store:
         """Look through the whole file. Raises `LedgerDamaged`."""
         with guarded(self.path):
             found = [str(row[0]) for row in self.db.conn.execute("PRAGMA quick_check(3)")]
+            names = {str(row[0]) for row in self.db.conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            version = int(self.db.conn.execute("PRAGMA user_version").fetchone()[0])
         if found != ["ok"]:
             raise damaged(self.path, "; ".join(found).replace("\n", " ")[:300], certain=True)
+        if version and (missing := TABLES - names):
+            raise damaged(self.path, f"the table {min(missing)} is missing", certain=True)
 
     def _prepare(self, fresh: bool, doubtful: bool) -> None:
         conn = self.db.conn

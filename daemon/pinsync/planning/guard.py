@@ -96,7 +96,7 @@ def judge(
     given = approvals or {}
     limit = _limit(counts, safety)
     lost = _lost(remote, counts, safety)
-    bought = bought_before(remote, counts, safety)
+    bought = _bought_before(remote, counts, safety)
     mass = _mass_failure(counts)
     shut = {Step.POST: closed, Step.DELETE: no_deletes}
     probes = {step: one is not None and due(one.probe_at, now, PROBE_CAP) for step, one in shut.items()}
@@ -165,6 +165,9 @@ def judge(
     return judgement
 
 
+DOUBTS = ("emptied:", "peer:", "clock:", "clone:", "old-ledger:")
+"""How the codes of doubts begin."""
+
 CONFIRMED = "confirmed"
 """The code of an approval whose doubt was accepted while it stood: what it was about has become the truth."""
 
@@ -180,7 +183,7 @@ def in_force(
     codes = {doubt.code for doubt in observed}
     kept = {}
     for key, approval in approvals.items():
-        about_doubt = approval.code.startswith(("emptied:", "peer:"))
+        about_doubt = approval.code.startswith(DOUBTS)
         if about_doubt and approval.code in accepted and approval.code in codes:
             kept[key] = replace(approval, code=CONFIRMED)
         elif not about_doubt or approval.code in codes or not sources_whole:
@@ -240,7 +243,7 @@ def _lost(remote: str, counts: Tally, safety: Safety) -> str:
     )
 
 
-def bought_before(remote: str, counts: Tally, safety: Safety) -> str:
+def _bought_before(remote: str, counts: Tally, safety: Safety) -> str:
     """Why nothing is added by a ledger that is newer than the pins, or older, or ""."""
     gone = counts.expected - counts.seen
     if gone <= SHARE_FLOOR or 100.0 * gone <= safety.max_lost_share * counts.expected:

@@ -10,8 +10,7 @@ from pinsync.ledger.records import RemoteRecord
 from pinsync.ledger.recovery import forget_expected
 from pinsync.ledger.remembered import advance
 from pinsync.model import Traits
-from pinsync.planning.guard import bought_before
-from pinsync.planning.plan import Doubt, PinState, Shut
+from pinsync.planning.plan import Doubt, Kind, PinState, Shut, State
 from pinsync.sources.manifest import manifest_rows
 from pinsync.world import World
 
@@ -79,9 +78,8 @@ def _settle_remote(plan: RemotePlan, sources: Sources, ledger: Ledger, now: floa
     note_clock(ledger, view, now, view.clock_sure or any(code.startswith("clock:") for code in accepted))
     if any(code.startswith("clone:pins:") for code in accepted):
         forget_strangers(ledger, name)
-    tally = plan.tally
-    if tally is not None and view.listed == "complete" and not bought_before(name, tally, view.settings.safety):
-        forget_expected(ledger, name)
+    if plan.tally is not None and view.listed == "complete" and not plan.count(State.HELD, Kind.ADD):
+        forget_expected(ledger, name)  # what is wanted is there, or a person said that it may be added
 
 
 def _had(plan: RemotePlan) -> list[object] | None:
