@@ -9,7 +9,7 @@ from .cid import Cid
 from .clock import rfc3339
 from .ledger.ledger import Ledger
 from .ledger.records import RemoteRecord, SourceRecord
-from .ledger.recovery import about
+from .ledger.recovery import about, went_back
 from .ledger.remembered import remembered
 from .planning.plan import Kind, PinState, State
 from .settings.model import RemoteSettings, Settings
@@ -74,6 +74,7 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
 
 def _ledger(ledger: Ledger | None, settings: Settings, remotes: list[dict[str, Any]]) -> dict[str, Any]:
     """What became of the ledger: gone now (`lost`), set aside or lost before (`since`), an older copy (`old_since`)."""
+    kept = remembered(settings.state.path)  # before the ledger, which a pass under way writes first
     found = about(ledger) if ledger else dict.fromkeys(("path", "since", "why", "old_since", "old_to"))
     rebuilt = {one["name"]: one["listed_at"] is not None for one in remotes} if found["since"] else {}
     unmarked = [
@@ -82,7 +83,8 @@ def _ledger(ledger: Ledger | None, settings: Settings, remotes: list[dict[str, A
         if rebuilt.get(one["name"]) and one["foreign"] and one["foreign"] == one["present"]
     ]
     return {
-        "lost": ledger is None and remembered(settings.state.path) is not None,
+        "lost": ledger is None and kept is not None,
+        "behind": ledger is not None and went_back(ledger, kept),
         "set_aside": found["path"],
         "since": rfc3339(found["since"]),
         "why": found["why"],

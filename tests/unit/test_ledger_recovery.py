@@ -17,6 +17,7 @@ from pinsync.house import writing
 from pinsync.ledger.remembered import beside, remembered
 from pinsync.model import Safety
 from pinsync.people import adopt
+from pinsync.planning.plan import State
 from tests.mirror import Mirror, cid
 from tests.unit.cli_kit import home
 from tests.unit.service_kit import Rig, manifest, save, until
@@ -267,6 +268,24 @@ def test_a_lost_ledger_does_not_believe_another_node(tmp_path: Path) -> None:
     assert len(mirror.there()) == 4
 
 
+def test_a_lost_ledger_holds_what_a_change_of_the_configuration_left_out_meanwhile(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=0, max_removal_share=100))
+    mirror.manifest(f'[[pin]]\ncid = "{cid("m")}"\n')
+    mirror.pin(*MANY[:4], called="tmp-1")
+    mirror.pin("kept")
+    mirror.sync()
+    lose(mirror)
+    mirror.change_node(skip_names=("tmp-*",))
+    for _ in range(2):  # and as often as the ledger is lost
+        assert mirror.done(mirror.sync()) == {"waiting": 4}
+        assert mirror.done(mirror.sync()) == {"held": 4}
+        lose(mirror)
+    mirror.change_node(mirror=False)
+    for _ in range(3):
+        mirror.sync()
+    assert len(mirror.there()) == 6
+
+
 @pytest.mark.parametrize("profile", ["nft.storage", "spec", "rb"])
 def test_with_the_ledger_lost_and_the_token_of_another_account_nothing_is_bought_again(
     tmp_path: Path, profile: str
@@ -338,8 +357,11 @@ def test_last_weeks_ledger_adds_nothing_twice_and_removes_nothing_by_itself(tmp_
     mirror.sync()
     mirror.later(7 * 86400)
     put_back(mirror, copy)
+    assert mirror.status()["ledger"]["behind"]
+    assert {action.state for action in mirror.plan()[1]} <= {State.HELD}, "the plan knows what the pass will find"
     mutations = mirror.emulator.mutations
     report = mirror.sync()
+    assert not mirror.status()["ledger"]["behind"]
     assert mirror.emulator.mutations == mutations
     assert (mirror.done(report), report.exit_code()) == ({"held": 1}, 4)
     assert "older copy" in mirror.status()["doubts"][0]["reason"]

@@ -220,6 +220,9 @@ def _ledger(ledger: Report, item: Any) -> Iterator[Line]:
     if ledger.get("lost"):
         text = "it is gone. The next pass begins a new one, knows our pins by their marks and removes nothing"
         yield from item("ledger", text, "yellow")
+    if ledger.get("behind"):
+        text = "it is older than the one that was here before: the next pass holds every removal until you approve"
+        yield from item("ledger", text, "yellow")
     if not ledger.get("since"):
         return
     what = f"was damaged ({ledger['why']}) and is now {ledger['set_aside']}" if ledger["set_aside"] else "was lost"

@@ -70,7 +70,7 @@ def _understood(
             ledger.set_fact(BEGAN, repr(now if new else _first_run(ledger) or now))
             if new and (kept is not None or aside is not None):
                 yield _begin_anew(ledger, kept, aside, why or "the file is gone", now)
-    if not new and kept is not None and _went_back(ledger, kept):
+    if not new and kept is not None and went_back(ledger, kept):
         yield _came_back(ledger, kept, now)
     if ledger.fact(LEDGER_ID) is None:
         identify(ledger)
@@ -92,6 +92,8 @@ def _begin_anew(ledger: Ledger, kept: Remembered | None, aside: Path | None, why
         if kept.ids:
             ledger.set_fact("mirror_ids", json.dumps(kept.ids))
         _take_over(ledger, kept, now)
+        for name, value in kept.settings.items():
+            ledger.set_fact(name, value)
         for name, (kind, pins, peer_id) in kept.sources.items():
             ledger.put_source(SourceRecord(name, kind, good_pins=pins, good_peer_id=peer_id or None))
     what = f"was damaged ({why}) and is now {aside}" if aside else f"is lost ({why})"
@@ -142,8 +144,9 @@ def about(ledger: Ledger) -> dict[str, Any]:
 # -- an old copy -------------------------------------------------------------------------------------------------------
 
 
-def _went_back(ledger: Ledger, kept: Remembered) -> bool:
-    return ledger.fact(LEDGER_ID) != kept.ledger or generation(ledger) < kept.generation
+def went_back(ledger: Ledger, kept: Remembered | None) -> bool:
+    """Whether a ledger is older than what was remembered beside it. Who only reads must have read that first."""
+    return kept is not None and (ledger.fact(LEDGER_ID) != kept.ledger or generation(ledger) < kept.generation)
 
 
 def _came_back(ledger: Ledger, kept: Remembered, now: float) -> str:

@@ -32,7 +32,7 @@ class Remembered:
     `ledger` and `generation`: of the ledger as it last was. `had`: remote → [endpoint, pins of wanted content there].
     `sources`: name → [kind, pins, peer id], by the last reading that was believed. `foreign`: [remote, requestid, key
     in hexadecimal, cid, created] of pins that are not ours whatever their meta says. `ids`: the mirror ids, the last
-    first.
+    first. `settings`: the facts that hold the configuration of the last passes.
     """
 
     ledger: str
@@ -41,6 +41,7 @@ class Remembered:
     sources: dict[str, list[Any]] = field(default_factory=dict)
     foreign: list[list[Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 def beside(ledger: Path) -> Path:
@@ -55,6 +56,7 @@ def remembered(ledger: Path) -> Remembered | None:
         kept = Remembered(
             str(found["ledger"]), int(found["generation"]), dict(found["had"]), dict(found["sources"]),
             [list(one) for one in found["foreign"]], [str(one) for one in found["ids"]],
+            {str(name): json.dumps(json.loads(text)) for name, text in found["settings"].items()},
         )  # fmt: skip
         for endpoint, pins in kept.had.values():
             int(pins), str(endpoint)
@@ -94,8 +96,10 @@ def advance(ledger: Ledger, had: dict[str, list[Any]] | None = None) -> None:
     before = remembered(path) or Remembered(known, number)
     now = replace(before, ledger=known, generation=number)
     if had is not None:
-        ids = json.loads(ledger.fact("mirror_ids") or "[]")
-        now = replace(now, had={**before.had, **had}, sources=_sources(ledger), foreign=_foreign(ledger), ids=ids)
+        now = replace(
+            now, had={**before.had, **had}, sources=_sources(ledger), foreign=_foreign(ledger),
+            ids=json.loads(ledger.fact("mirror_ids") or "[]"), settings=_settings(ledger),
+        )  # fmt: skip
     temporary = beside(path).with_name(f".{beside(path).name}.new")
     try:
         temporary.touch(mode=0o640)
@@ -111,6 +115,11 @@ def _sources(ledger: Ledger) -> dict[str, list[Any]]:
         for name, one in ledger.sources().items()
         if one.good_pins
     }
+
+
+def _settings(ledger: Ledger) -> dict[str, str]:
+    rows = ledger.store.execute("SELECT name, value FROM facts WHERE name GLOB 'fingerprint of *'")
+    return {str(name): str(value) for name, value in rows}
 
 
 def _foreign(ledger: Ledger) -> list[list[Any]]:

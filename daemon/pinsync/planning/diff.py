@@ -15,6 +15,7 @@ from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, Pi
 from .rules import RETRY_CAP, backoff, drift, due, fingerprint, follow_pause, is_ours
 
 UPDATE_LOOKS = 8  # looks (20 min, with their pauses) at an update's new pin that is not pinned as the old one is
+BEFORE = "from before this ledger"
 MISSING_SIGHTINGS = 2  # complete listings without a pin of ours before it is added again
 
 
@@ -417,7 +418,7 @@ def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
         about = ("mirror.id",)
     elif want is None:
         wanted_by = set(before.sources.split())
-        if view.gone_sources & wanted_by:
+        if view.gone_sources & wanted_by or (view.gone_sources and before.since is None):
             about = ("node ", "manifest.path")
         if wanted_by - view.whole_sources:  # a source that was not read may have it still
             about += (here,)
@@ -425,4 +426,7 @@ def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
         about = ("node ", f"{here}mode")
     elif want.excluded is Excluded.ROUTING:
         about = (here,)
-    return ", ".join(part for part in view.config_change if part.startswith(about)) if about else ""
+    found = ", ".join(part for part in view.config_change if part.startswith(about)) if about else ""
+    if not found and view.rebuilt and before.since is None and want is not None and about:
+        return BEFORE  # a source has it, and we pinned it once: the rules were others
+    return found

@@ -11,6 +11,7 @@ from pinsync.errors import PinsyncError, StateError
 from pinsync.house import House
 from pinsync.ledger.ledger import Ledger
 from pinsync.model import Mode
+from pinsync.planning.rules import FOLLOW_CAP, due
 from pinsync.settings.model import RemoteSettings
 from pinsync.steps.follow import follow_up
 
@@ -23,7 +24,7 @@ MOST = 100  # pins of one remote in one round
 class _Trouble:
     said: str
     times: int
-    until: float
+    until: float  # monotonic, as all pauses here: the clock may be set meanwhile
 
 
 @dataclass(slots=True)
@@ -33,21 +34,21 @@ class FollowUps:
     ledger: Ledger
     clock: Clock
     log: logging.Logger
-    _not_before: float = 0.0
+    _not_before: float = float("-inf")
     _troubles: dict[str, _Trouble] = field(default_factory=dict)
 
     def due_at(self, house: House) -> float | None:
         """When there is something to look at next; None for nothing."""
         times = [self._due_at(remote) for remote in house.settings.remotes]
         found = [at for at in times if at is not None]
-        return max(min(found), self._not_before) if found else None
+        return max(min(found), self._on_the_clock(self._not_before)) if found else None
 
     async def round(self, house: House, stop: asyncio.Event) -> bool:
         """Look at what is due, at all remotes; True when something that waited for one of these can go on.
 
         Changes nothing at a remote, so it may be cancelled anywhere. Raises `StateError`.
         """
-        self._not_before = self.clock.now() + AT_LEAST
+        self._not_before = self.clock.monotonic() + AT_LEAST
         now = self.clock.now()
         due = [remote for remote in house.settings.remotes if (at := self._due_at(remote)) is not None and at <= now]
         ready = await asyncio.gather(*(self._follow(house, remote, stop) for remote in due))
@@ -55,7 +56,10 @@ class FollowUps:
 
     def rest(self, seconds: float) -> None:
         """Look at nothing for so long."""
-        self._not_before = self.clock.now() + seconds
+        self._not_before = self.clock.monotonic() + seconds
+
+    def _on_the_clock(self, monotonic: float) -> float:
+        return self.clock.now() + monotonic - self.clock.monotonic()
 
     def _due_at(self, remote: RemoteSettings) -> float | None:
         if remote.mode is Mode.READ_ONLY:
@@ -64,7 +68,10 @@ class FollowUps:
         if not first or first[0].follow_at is None:
             return None
         trouble = self._troubles.get(remote.name)
-        return max(first[0].follow_at, trouble.until if trouble else 0.0)
+        at = first[0].follow_at
+        if due(at, self.clock.now(), 2 * FOLLOW_CAP):
+            at = min(at, self.clock.now())
+        return max(at, self._on_the_clock(trouble.until) if trouble else at)
 
     async def _follow(self, house: House, remote: RemoteSettings, stop: asyncio.Event) -> bool:
         try:
@@ -91,6 +98,6 @@ class FollowUps:
         before = self._troubles.get(remote.name)
         times = before.times + 1 if before else 1
         pause = min(house.settings.schedule.every, FIRST_PAUSE * 2.0 ** min(times - 1, 20))
-        self._troubles[remote.name] = _Trouble(said, times, self.clock.now() + pause)
+        self._troubles[remote.name] = _Trouble(said, times, self.clock.monotonic() + pause)
         level = logging.DEBUG if before and before.said == said else logging.WARNING
         self.log.log(level, "pins on their way are looked at again in %.0f s: %s", pause, said)

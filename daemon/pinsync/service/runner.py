@@ -245,7 +245,8 @@ class Runner:
 
     def _soon(self) -> None:
         """Something that waited can go on: bring the next pass forward."""
-        soon = max(self._clock.now(), self._ended + SUCCESSOR_PAUSE)
+        now = self._clock.now()
+        soon = max(now, min(self._ended, now) + SUCCESSOR_PAUSE)
         if self.next_at is None or soon < self.next_at:
             self._expect(soon, "follow-up")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pinsync.clock import rfc3339
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.recovery import BEGAN, HOME, OLD
+from pinsync.ledger.recovery import BEGAN, HOME, OLD, went_back
 from pinsync.ledger.remembered import LEDGER_ID, remembered
 from pinsync.planning.plan import Decision, Doubt, Step
 from pinsync.planning.witness import Believed, doubt_of
@@ -29,7 +29,14 @@ def own_doubts(world: World, ledger: Ledger | None) -> list[Doubt]:
     if ledger is None:
         return []
     found = []
-    if (old := ledger.fact(OLD)) is not None:
+    kept = remembered(ledger.store.path) if ledger.store.readonly else None
+    if kept is not None and went_back(ledger, kept):  # as the next pass will find
+        found.append(
+            Doubt(
+                "old-ledger:", "the ledger is older than the one that was here before, so the next pass holds removals"
+            )
+        )
+    elif (old := ledger.fact(OLD)) is not None:
         about = json.loads(old)
         to = rfc3339(about["to"])
         found.append(
