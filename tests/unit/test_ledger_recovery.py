@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from pinsync.cid import parse_cid
 from pinsync.errors import LedgerDamaged, PinsyncError, StateError
 from pinsync.house import writing
 from pinsync.ledger.remembered import beside, remembered
 from pinsync.model import Safety
-from pinsync.people import adopt
+from pinsync.people import adopt, approve
 from pinsync.planning.plan import State
 from tests.mirror import Mirror, cid
 from tests.unit.cli_kit import home
@@ -397,20 +398,31 @@ def test_a_record_that_is_somebody_elses_by_now_is_not_removed_on_the_word_of_an
     assert mirror.names()[cid(0)] == "theirs", "and it is not written over"
 
 
-def test_what_was_approved_before_the_copy_was_made_is_not_released_again(tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path)
+@pytest.mark.parametrize("approved", [False, True])
+def test_an_old_ledgers_graces_begin_anew_and_its_approvals_are_void(tmp_path: Path, approved: bool) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=3600))
     mirror.pin(*MANY)
     mirror.sync()
-    mirror.unpin(*MANY[:10])
+    mirror.unpin(0)
+    mirror.sync()
+    if approved:
+        with writing(mirror.settings, "test", mirror.clock) as state:
+            approve(state.ledger, None, [parse_cid(cid(0))], now_too=True, at=mirror.clock.now(), by="me")
+    copy = copy_of(mirror)
+    mirror.pin(0)
+    mirror.sync()
+    mirror.later(86400)
+    mirror.unpin(0)
+    mirror.sync()
+    put_back(mirror, copy)
     mirror.sync()
     mirror.release()
-    copy = copy_of(mirror)
-    mirror.pin(*MANY[:10])
+    assert mirror.done(mirror.sync()) == {"waiting": 1}
+    mirror.later(3000)
     mirror.sync()
-    mirror.unpin(*MANY[:10])
-    put_back(mirror, copy)
-    assert mirror.done(mirror.sync()) == {"held": 10}
-    assert len(mirror.there()) == 30
+    assert cid(0) in mirror.there()
+    mirror.later(700)
+    assert mirror.done(mirror.sync()) == {"removed": 1}
 
 
 def test_an_old_ledger_does_not_buy_again_what_it_does_not_know_of(tmp_path: Path) -> None:
