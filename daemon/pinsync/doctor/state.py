@@ -153,7 +153,8 @@ async def _ledger(patient: Patient, path: Path) -> AsyncIterator[Finding]:
         yield STATE.fail(
             "integrity",
             f"the ledger is damaged: {'; '.join(problems)[:300]}",
-            f"end pinsync and move {path} aside: our pins are found again by their marks; until then none is removed",
+            "start pinsync again: it sets the file aside and begins a new one; our pins are found again by their "
+            "marks, and until then none is removed",
         )
         return
     upgrade = "" if version == VERSION else f"; the next writer brings it to {VERSION}, with a copy beside it"
