@@ -2,6 +2,7 @@
 
     PinsyncError
     ├── UsageError          exit 2: the command line asks for something that cannot be
+    ├── Paused              exit 4: a person paused what was asked for
     ├── ConfigError         exit 2: config.toml, the environment or a credential; carries every problem at once
     ├── ManifestError       exit 2: the manifest; likewise
     ├── StateError          exit 1: the ledger cannot be read or written
@@ -30,6 +31,12 @@ class UsageError(PinsyncError):
     """The command line asks for something that is ambiguous or does not exist."""
 
     exit_code = 2
+
+
+class Paused(PinsyncError):
+    """A person paused the remotes that a pass was asked for; nothing was done."""
+
+    exit_code = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from .ledger.ledger import Ledger
 from .ledger.records import Pending
 from .ledger.remembered import advance
 from .model import RemotePin
-from .planning.plan import Entry, How, Kind, Owned, PinState, State
+from .planning.plan import How, Kind, Owned, State
 from .planning.rules import is_ours
 from .remote.client import RemoteClient
 from .spool import Spool
@@ -144,8 +144,6 @@ async def adopt(
             if entry is not None:
                 entry = replace(entry, was_there="ours", requestid=row.requestid)
                 ledger.put_entry(client.name, entry)
-            shown = entry or Entry(row.key, row.cid, False, PinState.PINNED, requestid=row.requestid)
-            ledger.note(None, client.name, shown, "adopt", "ours from now on", now)
             ledger.happened(
                 "adopted", now, who=by, remote=client.name, key=row.key, cid=row.cid, details=f"pin {row.requestid}"
             )

@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from .ledger.ledger import Ledger
+from .ledger.pauses import paused
 from .ledger.records import RemoteRecord
 from .ledger.remembered import advance
 from .model import Mode
 from .planning.plan import State
 from .remote.errors import RemoteError
 from .spool import Spool
+from .steering import note_ends
 from .steps.apply import Applier
 from .steps.dial import Dialer
 from .steps.doubts import doubt_remote, own_doubts
@@ -37,6 +39,8 @@ async def reconcile(
 ) -> PassReport:  # fmt: skip
     """One pass over all remotes, or over `only` one. `dry`: plan alone, and `ledger` may be None or opened read-only.
 
+    Remotes that a person paused are left out: nothing is asked of them. A dry pass looks at them all the same.
+
     `reader` is a second connection to the same ledger, from which planning streams while the first one writes.
     Raises `StateError` when the ledger fails; everything else that goes wrong is in the report.
     """
@@ -44,13 +48,16 @@ async def reconcile(
     started = clock.now()
     begun = clock.monotonic()
     run = ledger.start_run(trigger, started) if ledger and not dry else 0
+    resting: set[str] = set()
     if ledger is not None and not dry:
         advance(ledger)
+        note_ends(ledger, started)
+        resting = {remote.name for remote in world.settings.remotes if paused(ledger, started, remote.name)}
         world = replace(world, progress=_alive(world, ledger, run))
     views = [
         RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
         for index, remote in enumerate(world.settings.remotes)
-        if only in (None, remote.name)
+        if only in (None, remote.name) and remote.name not in resting
     ]
     reading = asyncio.ensure_future(_read(world, ledger, spool, stack))
     books = Books(ledger, reader or ledger, spool, run, dry)
@@ -59,10 +66,11 @@ async def reconcile(
     plans = await _all(reading, *(mirror_remote(world, books, stack, reading, view, nodes) for view in views))
     sources = reading.result()
     report = PassReport(plans, sources, bool(sources.manifest.problems), started, dry=dry)
+    report.paused = sorted(name for name in resting if only in (None, name))
     report.troubles = troubles(report)
     report.seconds = clock.monotonic() - begun
     if ledger is not None and not dry:
-        record(world, ledger, report, run, whole=only is None)
+        record(world, ledger, report, run, whole=only is None and not resting)
     return report
 
 

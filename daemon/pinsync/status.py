@@ -8,7 +8,9 @@ from typing import Any
 from .cid import Cid
 from .clock import rfc3339
 from .ledger.ledger import Ledger
-from .ledger.records import RemoteRecord, SourceRecord
+from .ledger.life import life
+from .ledger.pauses import last_end, pauses
+from .ledger.records import Pause, RemoteRecord, SourceRecord
 from .ledger.recovery import about, went_back
 from .ledger.remembered import remembered
 from .planning.plan import Kind, PinState, State
@@ -16,6 +18,7 @@ from .settings.model import RemoteSettings, Settings
 
 STALE_AFTER = 3  # intervals without a good pass
 CLOCKS_DIFFER = 600.0  # seconds that a good pass may lie ahead before the clock must have been set back
+CID_HISTORY = 50  # things that happened to a pin, the newest; `pinsync history CID` has all
 
 EXIT = {"failing": 1, "stale": 5, "never-ran": 5, "held": 4, "converging": 3, "in-sync": 0}
 
@@ -37,6 +40,7 @@ def status(
             "manifest": _manifest(settings, sources.get("manifest")),
         },
         "remotes": remotes,
+        "paused": [pause_json(one) for one in pauses(ledger, now) if only in (None, one.remote or only)],
         "doubts": [{"code": code, "reason": reason} for code, reason in ledger.standing_doubts()] if ledger else [],
         "ledger": _ledger(ledger, settings, remotes),
         "last_pass": _run(last),
@@ -45,15 +49,34 @@ def status(
         "config": str(settings.source.path) if settings.source.path else None,
         "state": str(settings.state.path),
     }
-    report["verdict"] = verdict(report, ledger.last_good() if ledger else None, settings.schedule.every, now)
+    good = ledger.last_good() if ledger else None
+    since = None if good is None else max(good, last_end(ledger, now))  # nobody waits for a pass during a pause
+    report["verdict"] = verdict(report, since, settings.schedule.every, now)
     return report
 
 
+def pause_json(one: Pause) -> dict[str, Any]:
+    """A pause; `remote` None: of everything."""
+    return {
+        "remote": one.remote or None,
+        "since": rfc3339(one.since),
+        "until": rfc3339(one.until),
+        "reason": one.reason or None,
+        "by": one.who or None,
+    }
+
+
 def verdict(report: Mapping[str, Any], last_good: float | None, every: float, now: float) -> str:
-    """One word for everything, by the promised order: failing, stale or never-ran, held, converging, in-sync."""
+    """One word for everything, by the promised order: failing, stale or never-ran, held, converging, in-sync.
+
+    What a person paused is held, and nothing else is said of it.
+    """
     if report["last_pass"] is None:
         return "never-ran"
-    remotes = report["remotes"]
+    resting = {one["remote"] for one in report.get("paused", ())}
+    if None in resting:
+        return "held"
+    remotes = [remote for remote in report["remotes"] if remote["name"] not in resting]
     failing = any(not node["ok"] for node in report["sources"]["nodes"] if node["ok"] is not None)
     failing = failing or any(remote["ok"] is False or remote["failed"] or remote["refused"] for remote in remotes)
     if failing:
@@ -62,7 +85,7 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
         return "never-ran" if report["last_pass"]["finished_at"] is None else "stale"
     if not -CLOCKS_DIFFER <= now - last_good <= STALE_AFTER * every:  # in the future: the clock was set back since
         return "stale"
-    if any(remote["held"] for remote in remotes):
+    if resting or any(remote["held"] for remote in remotes):
         return "held"
     moving = ("queued", "pinning", "missing", "waiting_removal", "waiting")
     if any(remote[what] for remote in remotes for what in moving) or report["last_pass"]["finished_at"] is None:
@@ -184,14 +207,25 @@ def cid_status(ledger: Ledger | None, settings: Settings, cid: Cid, only: str | 
                 ],
             }
         )
-    life = ledger.life_of(cid.key) if ledger else []
+    told = life(ledger, cid.key, since=0.0, remote=only, most=CID_HISTORY)[0] if ledger else []
     return {
         "format": 1,
         "cid": str(cid),
         "wanted": any(remote["wanted"] for remote in remotes),
         "remotes": remotes,
         "history": [
-            {**event, "at": rfc3339(event["at"]), "settled_at": rfc3339(event["settled_at"])} for event in life
+            {
+                "at": rfc3339(one["at"]),
+                "remote": one["remote"],
+                "kind": one["kind"],
+                "step": one["step"] or "event",
+                "requestid": one["requestid"],
+                "state": one["state"] or "done",
+                "settled_at": rfc3339(one["settled_at"] if one["state"] else one["at"]),
+                "outcome": one["outcome"],
+                "who": one["who"] or None,
+            }
+            for one in reversed(told)
         ],
     }
 

@@ -15,7 +15,7 @@ def remote(**changes: object) -> dict[str, object]:
     base: dict[str, object] = dict.fromkeys(
         ("failed", "refused", "held", "queued", "pinning", "missing", "waiting_removal", "waiting"), 0
     )
-    return {**base, "ok": True, "listed_at": "then", **changes}
+    return {**base, "name": "there", "ok": True, "listed_at": "then", **changes}
 
 
 def report(*remotes: dict[str, object], node: object = True, finished: object = "then") -> dict[str, object]:

@@ -55,15 +55,20 @@ def _common(
 
 @app.command()
 def run(
-    ctx: typer.Context, config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
-) -> Job:
+    ctx: typer.Context,
+    log_format: Annotated[
+        str,
+        typer.Option("--log-format", envvar="PINSYNC_LOG_FORMAT", metavar="text|json", help="The form of the log."),
+    ] = "text",
+    config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
+) -> Job:  # fmt: skip
     """Run the daemon, in the foreground."""
     ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:
         from . import serving
 
-        return serving.run(ui)
+        return serving.run(ui, log_format)
 
     return job
 

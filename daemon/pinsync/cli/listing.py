@@ -52,6 +52,8 @@ def _here(ui: Ui, settings: Settings, where: RemoteSettings) -> int:
     from pinsync.inventory import rows, take
     from pinsync.ledger.ledger import mirror_ids
     from pinsync.model import Reading
+    from pinsync.service.logs import shown_requests
+    from pinsync.service.telling import watched
     from pinsync.spool import Spool
 
     house = House(settings, os.environ)
@@ -63,10 +65,13 @@ def _here(ui: Ui, settings: Settings, where: RemoteSettings) -> int:
         async def read() -> Reading:
             async with house.remote(where, ledger.remote(where.name) if ledger else None) as client:
                 return await take(
-                    client, ledger, spool, lambda count, of: busy.reading(f"remote {where.name}", count, of)
+                    watched(client, log),
+                    ledger,
+                    spool,
+                    lambda count, of: busy.reading(f"remote {where.name}", count, of),
                 )
 
-        with meter(ui) as busy:
+        with shown_requests(ui.verbose) as log, meter(ui) as busy:
             found = asyncio.run(read())
         pins = rows(spool, ledger, where.name, ids)
         return _print(ui, where.name, found.complete, found.reason, found.count, pins)

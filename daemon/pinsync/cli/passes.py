@@ -14,6 +14,7 @@ from . import asking
 from .progress import meter
 from .render_plan import PlanView, plan_lines
 from .render_sync import sync_lines
+from .text import listed
 from .ui import Ui, chosen
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Stopped(PinsyncError):
 def plan(ui: Ui, remote: str | None) -> int:
     """`pinsync plan`."""
     from pinsync.house import House, mirror_id, reading, run_plan
+    from pinsync.ledger.pauses import pauses
+    from pinsync.service.logs import shown_requests
+    from pinsync.service.telling import observed
+    from pinsync.steering import words
 
     settings = ui.settings()
     chosen(settings, remote)
@@ -46,8 +51,10 @@ def plan(ui: Ui, remote: str | None) -> int:
     try:
         for warning in house.unlock(remote):
             ui.warn(warning)
-        with reading(settings) as ledger, meter(ui) as busy:
-            world = house.world(mirror_id(settings, None), busy.reading)
+        with reading(settings) as ledger, shown_requests(ui.verbose) as log, meter(ui) as busy:
+            for one in pauses(ledger, house.clock.now()):
+                ui.warn(words(one))
+            world = observed(house.world(mirror_id(settings, None), busy.reading), log)
             report = asyncio.run(run_plan(world, ledger, only=remote, use=use))
         code: int = report.exit_code()
         return code
@@ -98,6 +105,9 @@ def sync(ui: Ui, remote: str | None) -> int:
 def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
     from pinsync.house import House, run_pass, writing
     from pinsync.ledger.lock import holder
+    from pinsync.service.logs import shown_requests
+    from pinsync.service.telling import observed
+    from pinsync.steering import check_paused
     from pinsync.steps.report import sync_json
 
     from .notify import tell_after
@@ -114,10 +124,12 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
     with writing(settings, "sync") as state:
         for note in state.notes:
             ui.warn(note)
+        names = [one.name for one in settings.remotes if remote in (None, one.name)]
+        check_paused(state.ledger, house.clock.now(), names)
         if locked is not None:
             raise locked
-        with meter(ui) as busy:
-            world = house.world(state.mirror_id, busy.reading, busy.applying)
+        with shown_requests(ui.verbose) as log, meter(ui) as busy:
+            world = observed(house.world(state.mirror_id, busy.reading, busy.applying), log)
             report, number = until_signalled(
                 lambda: run_pass(world, state, trigger="sync", only=remote),
                 house.stop,
@@ -151,6 +163,8 @@ def _conclude(ui: Ui, found: dict[str, Any], code: int) -> int:
         ui.emit(found)
     elif not ui.quiet:
         ui.show(sync_lines(found, code, width=ui.width))
+    if left := found.get("paused"):
+        ui.tell(f"left out, because a person paused it: {listed(left)}; `pinsync status` says until when")
     ui.troubles(found["errors"])
     return code
 

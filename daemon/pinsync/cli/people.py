@@ -81,11 +81,11 @@ def _approve(
     from pinsync.service.answers import approved_json
 
     if daemon is not None:
-        return daemon.approve(remote, [str(cid) for cid in cids], now=now, by=_somebody(), shown=shown)
+        return daemon.approve(remote, [str(cid) for cid in cids], now=now, by=somebody(), shown=shown)
     with writing(settings, "approve") as state:
         for note in state.notes:
             ui.warn(note)
-        at, by = time.time(), _somebody()
+        at, by = time.time(), somebody()
         return approved_json(approve(state.ledger, remote, cids, now_too=now, at=at, by=by, shown=shown))
 
 
@@ -156,7 +156,8 @@ def _agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _somebody() -> str:
+def somebody() -> str:
+    """Who runs this command, by name where there is one."""
     import getpass
 
     try:

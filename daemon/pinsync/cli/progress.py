@@ -1,4 +1,4 @@
-"""What a pass is busy with, while it is: bars on a terminal, now and then a line with `--verbose`, else nothing."""
+"""What a pass is busy with, while it is: now and then a line with `--verbose`, bars on a terminal, else nothing."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ class Bars(Meter):
 
 
 def meter(ui: Ui, patience: float = PATIENCE) -> Meter:
-    """The one that fits: bars on a terminal, lines with `--verbose` in a pipe, none with `--quiet`."""
+    """The one that fits: lines with `--verbose`, else bars on a terminal; none with `--quiet`."""
     if ui.quiet:
         return Meter()
-    if sys.stderr.isatty():
-        return Bars(patience)
-    return Lines() if ui.verbose else Meter()
+    if ui.verbose:  # bars would be torn by the lines of the requests
+        return Lines()
+    return Bars(patience) if sys.stderr.isatty() else Meter()
 
 
 def _bars() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .render_steering import pause_words
 from .text import Cell, Line, ago, counted, duration, line, listed, number, paragraph, table, when, width_of
 
 _STYLE = {
@@ -39,7 +40,7 @@ def status_lines(
     yield from _remotes(report, width, now)
     if verbose:
         yield from _traits(report)
-    needs = list(_needs(report, width))
+    needs = list(_needs(report, width, now))
     if needs:
         yield []
         yield line(("Needs a person", "bold"))
@@ -70,6 +71,9 @@ def _meaning(report: Report, now: float, every: float) -> str:
             return f"every wanted pin is pinned at {listed(remote['name'] for remote in remotes)}."
         case "converging":
             return f"{_under_way(report)}; nothing for you to do."
+        case "held" if report.get("paused") and not any(remote["held"] for remote in remotes):
+            words = pause_words(report["paused"][0], now)
+            return f"{words[0].lower()}{words[1:]}."
         case "held":
             held = sum(remote["held"] for remote in remotes)
             return f"{counted(held, 'change waits', 'changes wait')} for your word: see below."
@@ -187,12 +191,16 @@ def _said(value: object) -> str:
     return f"{value:.1f} s" if isinstance(value, float) else str(value)
 
 
-def _needs(report: Report, width: int | None) -> Iterator[Line]:
+def _needs(report: Report, width: int | None, now: float) -> Iterator[Line]:
     """What stays as it is until somebody does something, each with what that is."""
 
     def item(what: str, text: str, style: str) -> Iterator[Line]:
         return paragraph(text, width=width, indent=12, first=f"  {what}", style=style)
 
+    for one in report.get("paused", ()):
+        option = f" --remote {one['remote']}" if one["remote"] else ""
+        text = f"{pause_words(one, now)}; nothing is asked or changed there. `pinsync resume{option}` ends it"
+        yield from item("paused", text, "magenta")
     if wrong := report["daemon"].get("config_error"):
         yield from item(
             "config", f"changed, and cannot be used; the daemon goes on with the last good one. {wrong}", "red"

@@ -15,17 +15,20 @@ _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 
 
-def run(ui: Ui) -> int:
-    """`pinsync run`, until SIGTERM or ^C. What it has to say is its log, on standard error."""
+def run(ui: Ui, form: str) -> int:
+    """`pinsync run`, until SIGTERM or ^C. What it has to say is its log, on standard error, in one of two forms."""
     import asyncio
     import logging
     import os
 
+    from pinsync.service.logs import FORMATS, configure
+
+    if form not in FORMATS:
+        raise UsageError(f"--log-format (or PINSYNC_LOG_FORMAT) must be {' or '.join(FORMATS)}, not {form!r}")
     from pinsync.service.daemon import run_daemon
-    from pinsync.service.logs import configure
     from pinsync.settings.load import load
 
-    log = configure(os.environ, verbose=ui.verbose)
+    log = configure(os.environ, verbose=ui.verbose, form=form)
     if ui.quiet:
         log.setLevel(logging.WARNING)
     return asyncio.run(run_daemon(lambda: load(ui.config), os.environ, log=log))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from . import asking
 from .render_cid import cid_lines
 from .render_status import brief, status_lines
 from .text import Line, line, local
-from .ui import Ui, chosen, coloured, rich_text
+from .ui import Ui, chosen, rich_text, said
 
 if TYPE_CHECKING:
     from pinsync.cid import Cid
@@ -25,8 +26,6 @@ EVERY = 2.0  # seconds between two looks with --watch
 
 def status(ui: Ui, cid: str | None, remote: str | None, watch: bool) -> int:
     """`pinsync status`."""
-    if watch and ui.json:
-        raise UsageError("--watch shows things to a person and --json to a program: give one of them")
     try:
         settings = ui.settings()
     except ConfigError:
@@ -109,23 +108,45 @@ def _lines(ui: Ui, found: dict[str, Any], cid: str | None, settings: Settings, w
 
 
 def _watch(ui: Ui, settings: Settings, remote: str | None, cid: str | None) -> int:
-    """Until ^C: redrawn on a terminal that can, a line for each change elsewhere."""
-    if not coloured(sys.stdout):
-        last = ""
-        while True:
-            found, _ = read(settings, remote, cid)
-            now = " ".join(part for part in brief(found))
-            if now != last:
-                sys.stdout.write(f"{local(time.time())}  {now}\n")
+    """Until ^C: redrawn on a terminal that can, a line for each change elsewhere, an object a line with `--json`.
+
+    What goes wrong at the first look is raised; later it is shown, and the watching goes on: a daemon may be restarted.
+    """
+    found, _ = read(settings, remote, cid)
+    looks = _looks(found, settings, remote, cid)
+    if ui.json or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        last: object = None
+        for look in looks:
+            if look != last:
+                if ui.json:
+                    ui.emit({"errors": said(look)} if isinstance(look, PinsyncError) else look)
+                else:
+                    now = str(look) if isinstance(look, PinsyncError) else " ".join(brief(look))
+                    sys.stdout.write(f"{local(time.time())}  {now}\n")
                 sys.stdout.flush()
-                last = now
-            time.sleep(EVERY)
-    from rich.console import Group
+            last = look
+    from rich.console import Console, Group
     from rich.live import Live
 
-    with Live(auto_refresh=False, screen=True) as live:
-        while True:
-            found, _ = read(settings, remote, cid)
+    with Live(console=Console(highlight=False), auto_refresh=False, screen=True) as live:
+        for look in looks:
+            if not isinstance(look, PinsyncError):
+                found = look
             shown = [*_lines(ui, found, cid, settings, live.console.width), [], line(("^C ends this", "dim"))]
+            if isinstance(look, PinsyncError):
+                shown = [line(("not current: ", "yellow"), str(look).replace("\n", "; ")), [], *shown]
             live.update(Group(*map(rich_text, shown)), refresh=True)
-            time.sleep(EVERY)
+    return 0
+
+
+def _looks(
+    found: dict[str, Any], settings: Settings, remote: str | None, cid: str | None
+) -> Iterator[dict[str, Any] | PinsyncError]:
+    """What there is to see, again and again: the report, or why there is none."""
+    yield found
+    while True:
+        time.sleep(EVERY)
+        try:
+            yield read(settings, remote, cid)[0]
+        except PinsyncError as error:
+            yield error

@@ -91,6 +91,16 @@ def local(at: float) -> str:
     return _minute(int(at // 60))
 
 
+def day(at: float) -> str:
+    """Epoch seconds as `2026-11-23` in the local time zone."""
+    return local(at)[:10]
+
+
+def clock(at: float, *, seconds: bool = False) -> str:
+    """Epoch seconds as `04:42`, or `04:42:07`, in the local time zone."""
+    return local(at)[11:] + (f":{int(at % 60):02}" if seconds else "")
+
+
 @lru_cache(maxsize=1024)
 def _minute(minutes: int) -> str:
     return datetime.fromtimestamp(minutes * 60, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

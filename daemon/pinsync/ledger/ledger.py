@@ -26,6 +26,7 @@ from pinsync.planning.plan import (
 from pinsync.planning.rules import FOLLOW_CAP
 from pinsync.spool import body_of, body_text
 
+from .life import changes
 from .records import Event, OpenIntent, Pending, RemoteRecord, Settled, SourceRecord
 from .store import Store
 
@@ -35,6 +36,10 @@ _ENTRY = (
     "attempts, next_try, error, follow_at, follows, declined, unclear"
 )
 _PUT_ENTRY = f"INSERT OR REPLACE INTO entries (remote, {_ENTRY}) VALUES ({', '.join('?' * 20)})"
+_NOTE = (
+    "INSERT INTO journal (run, remote, kind, step, key, cid, requestid, at, state, settled_at, outcome, requests) "
+    "VALUES (?, ?, ?, 'event', ?, ?, ?, ?, 'done', ?, ?, ?)"
+)
 _TRAITS = {one.name for one in fields(Traits)}
 
 
@@ -45,6 +50,11 @@ class Ledger:
         self.store = store
         self.heard: Callable[[str, Mapping[str, Any]], None] | None = None
         """Told of what is written about requests ("action") and of events ("event"), where somebody listens."""
+
+    @property
+    def schema(self) -> int:
+        """The schema's version in the file: a reader may meet one that no writer has brought to this version yet."""
+        return int(self.store.execute("PRAGMA user_version").fetchone()[0])
 
     # -- facts ------------------------------------------------------------------------------------------------------
 
@@ -117,7 +127,13 @@ class Ledger:
         owned: list[tuple[Any, ...]] = []
         gone: list[tuple[Any, ...]] = []
         forgotten: list[tuple[Any, ...]] = []
+        notes: list[tuple[Any, ...]] = []
         for decision in decisions:
+            if decision.before is not None and decision.after is not decision.before:
+                notes.extend(
+                    (None, remote, what, decision.key, one.cid, one.requestid, now, now, outcome, None)
+                    for one, what, outcome in changes(decision.before, decision.after)
+                )
             if decision.after is not None and decision.after is not decision.before:
                 entries.append(_entry_row(remote, decision.after))
                 if decision.after.wanted and decision.before is not None and not decision.before.wanted:
@@ -131,6 +147,7 @@ class Ledger:
         self.store.executemany(_PUT_OWNED, owned)
         self.store.executemany("UPDATE owned SET gone_at = ? WHERE remote = ? AND key = ? AND requestid = ?", gone)
         self.store.executemany("DELETE FROM approvals WHERE remote = ? AND key = ? AND kind = 'remove'", forgotten)
+        self.store.executemany(_NOTE, notes)
         return len(entries)
 
     def put_entry(self, remote: str, entry: Entry) -> None:
@@ -163,6 +180,13 @@ class Ledger:
         self.store.execute("DELETE FROM pending WHERE remote = ?", (remote,))
         self.store.executemany(f"INSERT OR REPLACE INTO pending VALUES ({', '.join('?' * 10)})", rows)
 
+    def drop_pending(self, remote: str, key: bytes, requestid: str) -> None:
+        """What waited, was held or was approved about one remote pin is void."""
+        for table in ("pending", "approvals"):
+            self.store.execute(
+                f"DELETE FROM {table} WHERE remote = ? AND key = ? AND requestid = ?", (remote, key, requestid)
+            )
+
     def drop_approval(self, remote: str, action: Action) -> None:
         """An approval has been used."""
         self.store.execute(
@@ -188,14 +212,19 @@ class Ledger:
                 ids.append(int(cursor.lastrowid or 0))
         return ids
 
-    def settle(self, outcomes: Iterable[Settled], now: float) -> None:
-        """Note what came of requests."""
+    def settle(self, outcomes: Iterable[Settled], now: float, exchanges: Mapping[int, str] | None = None) -> None:
+        """Note what came of requests. `exchanges`: the requests themselves (`exchanges_text`), by the row's number."""
         outcomes = list(outcomes)
+        told = dict(exchanges or {})
         self.store.executemany(
-            "UPDATE journal SET state = ?, outcome = ?, settled_at = ?, requestid = coalesce(?, requestid) "
-            "WHERE id = ?",
-            [(one.state, one.outcome, now, one.requestid, one.id) for one in outcomes],
+            "UPDATE journal SET state = ?, outcome = ?, settled_at = ?, requestid = coalesce(?, requestid), "
+            "requests = coalesce(?, requests) WHERE id = ?",
+            [(one.state, one.outcome, now, one.requestid, told.pop(one.id, None), one.id) for one in outcomes],
         )
+        if told:
+            self.store.executemany(
+                "UPDATE journal SET requests = ? WHERE id = ?", [(t, id_) for id_, t in told.items()]
+            )
         self._tell([one.id for one in outcomes])
 
     def open_intents(self, remote: str) -> list[OpenIntent]:
@@ -210,12 +239,13 @@ class Ledger:
             for id_, kind, step, key, cid, rid, at, body in rows
         ]
 
-    def note(self, run: int | None, remote: str, entry: Entry, what: str, outcome: str, now: float) -> None:
+    def note(
+        self, run: int | None, remote: str, entry: Entry, what: str, outcome: str, now: float,
+        requests: str | None = None,
+    ) -> None:  # fmt: skip
         """An event in the life of a pin that was no request of a pass: seen pinned, seen failed, adopted…"""
         cursor = self.store.execute(
-            "INSERT INTO journal (run, remote, kind, step, key, cid, requestid, at, state, settled_at, outcome) "
-            "VALUES (?, ?, ?, 'event', ?, ?, ?, ?, 'done', ?, ?)",
-            (run, remote, what, entry.key, entry.cid, entry.requestid, now, now, outcome),
+            _NOTE, (run, remote, what, entry.key, entry.cid, entry.requestid, now, now, outcome, requests)
         )
         self._tell([int(cursor.lastrowid or 0)])
 
@@ -254,6 +284,15 @@ class Ledger:
             f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND (follow_at <= ? OR follow_at > ?) "
             "AND requestid IS NOT NULL ORDER BY follow_at LIMIT ?",  # far ahead: noted by a clock that was set back
             (remote, now, now + 2 * FOLLOW_CAP, most),
+        )
+        return list(map(_entry, rows))
+
+    def to_retry(self, remote: str) -> list[Entry]:
+        """Wanted pins that failed, were refused, or wait for their next try."""
+        rows = self.store.execute(
+            f"SELECT {_ENTRY} FROM entries WHERE remote = ? AND wanted "
+            "AND (state IN ('failed', 'refused') OR next_try IS NOT NULL) ORDER BY key",
+            (remote,),
         )
         return list(map(_entry, rows))
 
@@ -449,14 +488,6 @@ class Ledger:
         )
         row = self.store.execute(sql).fetchone()
         return None if row is None else row[0]
-
-    def life_of(self, key: bytes, most: int = 50) -> list[dict[str, Any]]:
-        """The last things that happened to one CID, the newest first."""
-        sql = (
-            "SELECT at, remote, kind, step, requestid, state, settled_at, outcome FROM journal WHERE key = ? "
-            "ORDER BY id DESC LIMIT ?"
-        )
-        return list(self.store.db.query(sql, [key, most]))
 
     # -- events -----------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from pinsync.clock import rfc3339
 from pinsync.model import PinBody, Traits
 from pinsync.planning.plan import Kind, Shut, State
+from pinsync.remote.calls import RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,51 @@ class Pending:
     reason: str
     until: float | None
     step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A person's word that nothing is to be asked of a remote (`remote` "": of any) until then, or until resumed."""
+
+    remote: str
+    since: float
+    until: float | None
+    reason: str
+    who: str
+
+    def stands(self, now: float) -> bool:
+        """Whether it is not over yet."""
+        return self.until is None or now < self.until
+
+
+MOST_REQUESTS = 50
+"""Requests kept for one row of the journal: the first ones."""
+
+
+def exchanges_text(requests: Sequence[RequestRecord]) -> str:
+    """Requests as the journal keeps them: short, since there may be a million rows."""
+    kept = requests[:MOST_REQUESTS]
+    return json.dumps(
+        [[round(r.at, 3), r.method, r.requestid, r.status, round(r.seconds * 1000), r.error] for r in kept],
+        separators=(",", ":"),
+    )
+
+
+def exchanges_of(text: str | None) -> list[dict[str, Any]]:
+    """What `exchanges_text` wrote, as `history CID --json` shows it; none for what cannot be read."""
+    try:
+        rows = json.loads(text or "[]")
+        made = [
+            (RequestRecord(method, "/pins", status, ms / 1000, error, at, of))
+            for at, method, of, status, ms, error in rows
+        ]
+    except (ValueError, TypeError):
+        return []
+    return [
+        {"at": rfc3339(one.at), "method": one.method, "path": one.full_path, "status": one.status,
+         "seconds": one.seconds, "error": one.error}
+        for one in made
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

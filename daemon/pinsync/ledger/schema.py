@@ -81,6 +81,13 @@ VERSION_2 = (
     )""",
     "CREATE INDEX events_by_pin ON events (key) WHERE key IS NOT NULL",
     "CREATE INDEX events_by_time ON events (at)",
+    # The HTTP requests of a journal's row, as JSON (`records.exchanges_text`).
+    "ALTER TABLE journal ADD COLUMN requests TEXT",
+    # Remotes that a person paused; "" stands for all of them. `until` NULL: until somebody resumes.
+    """CREATE TABLE pauses (
+        remote TEXT PRIMARY KEY, since REAL NOT NULL, until REAL, reason TEXT NOT NULL DEFAULT '',
+        who TEXT NOT NULL DEFAULT ''
+    ) WITHOUT ROWID""",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (VERSION_1, VERSION_2)

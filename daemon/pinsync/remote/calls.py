@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pinsync.model import PinStatus, RemotePin
 from pinsync.remote.parse import SECOND, format_time
@@ -69,13 +71,46 @@ class AddResult:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One HTTP request, for logs and metrics: no id, no query, no secret. `error` is an exception's class name."""
+    """One HTTP request, for logs, metrics and the journal: no query, no secret.
+
+    `path` has a place for the id, which is in `requestid`; `at` is when it was sent (epoch seconds), `error` an
+    exception's class name.
+    """
 
     method: str
     path: str
     status: int | None
     seconds: float
     error: str | None
+    at: float = 0.0
+    requestid: str | None = None
+
+    @property
+    def full_path(self) -> str:
+        """The path as it was sent, without its query."""
+        return self.path if self.requestid is None else f"/pins/{quote(self.requestid, safe='')}"
+
+
+_heard: ContextVar[list[RequestRecord] | None] = ContextVar("requests heard", default=None)
+
+
+@contextmanager
+def hearing() -> Iterator[list[RequestRecord]]:
+    """Collects the requests that this task, and those that it starts, make meanwhile. What is inside another has its
+    own."""
+    records: list[RequestRecord] = []
+    token = _heard.set(records)
+    try:
+        yield records
+    finally:
+        _heard.reset(token)
+
+
+def note_request(record: RequestRecord) -> None:
+    """A request is over: whoever is hearing in this task gets it."""
+    records = _heard.get()
+    if records is not None:
+        records.append(record)
 
 
 def precedes(created_ns: int, sent_at: float, answered_at: float, server_date: float | None) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 from pydantic import SecretStr
@@ -27,7 +27,7 @@ from pinsync import __version__
 from pinsync.cid import CidError, key_of
 from pinsync.clock import Clock
 from pinsync.model import PinBody, RemotePin
-from pinsync.remote.calls import AddResult, ListQuery, RequestRecord, precedes
+from pinsync.remote.calls import AddResult, ListQuery, RequestRecord, note_request, precedes
 from pinsync.remote.classify import (
     Answer,
     Call,
@@ -282,9 +282,14 @@ class RemoteClient:
                     self.name, self._base, call, error, self._secrets
                 ) from None  # a chained exception may quote the header
             finally:
+                of = unquote(path.removeprefix("/pins/")) if path.startswith("/pins/") else None
+                record = RequestRecord(
+                    method, "/pins" if of is None else "/pins/{requestid}", status, self.clock.monotonic() - began,
+                    problem, sent_at, of,
+                )  # fmt: skip
+                note_request(record)
                 if self.observer:
-                    shown = "/pins/{requestid}" if path.startswith("/pins/") else "/pins"
-                    self.observer(RequestRecord(method, shown, status, self.clock.monotonic() - began, problem))
+                    self.observer(record)
         date = server_date(answer)
         if date is not None:
             self._leads.append(date + 0.5 - (sent_at + answer.now) / 2)  # Date is cut to the second

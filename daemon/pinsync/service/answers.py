@@ -1,13 +1,17 @@
-"""What approve, adopt and held come to, as JSON: the same objects from the daemon and from `--json` without one."""
+"""What people's words come to, as JSON: the same objects from the daemon and from `--json` without one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pinsync.clock import rfc3339
-from pinsync.ledger.records import Pending
+from pinsync.ledger.records import Pause, Pending
 from pinsync.model import RemotePin
 from pinsync.people import Adopted, Released
+from pinsync.planning.plan import Owned
+from pinsync.status import pause_json
+from pinsync.steering import Retried
 
 
 def held_json(held: Released) -> dict[str, Any]:
@@ -29,6 +33,38 @@ def adopted_json(remote: str, adopted: Adopted) -> dict[str, Any]:
         "adopted": [_pin(one, ours=True) for one in adopted.pins],
         "skipped": [{**_pin(one, ours=False), "mark": one.mark} for one in adopted.skipped],
     }
+
+
+def retried_json(retried: Retried, asked: bool) -> dict[str, Any]:
+    """What is due again. `asked`: a daemon makes a pass for it now."""
+    return {
+        "format": 1,
+        "retried": [
+            {
+                "remote": remote,
+                "cid": entry.cid,
+                "status": entry.state.value,
+                "attempts": entry.attempts,
+                "error": entry.error,
+            }
+            for remote, entry in retried.pins
+        ],
+        "opened": [{"remote": remote, "what": what} for remote, what in retried.opened],
+        "pass_asked": asked,
+    }
+
+
+def disowned_json(disowned: tuple[tuple[str, Owned], ...]) -> dict[str, Any]:
+    """What is not ours any more."""
+    return {
+        "format": 1,
+        "disowned": [{"remote": remote, "requestid": one.requestid, "cid": one.cid} for remote, one in disowned],
+    }
+
+
+def paused_json(standing: Sequence[Pause], ended: Sequence[Pause] = ()) -> dict[str, Any]:
+    """What is paused now, and what was until a moment ago."""
+    return {"format": 1, "paused": [pause_json(one) for one in standing], "ended": [pause_json(one) for one in ended]}
 
 
 def _pending(one: Pending) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pinsync.clock import Clock
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import House
 from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.pauses import paused
 from pinsync.model import Mode
 from pinsync.planning.rules import FOLLOW_CAP, due
 from pinsync.settings.model import RemoteSettings
@@ -62,7 +63,7 @@ class FollowUps:
         return self.clock.now() + monotonic - self.clock.monotonic()
 
     def _due_at(self, remote: RemoteSettings) -> float | None:
-        if remote.mode is Mode.READ_ONLY:
+        if remote.mode is Mode.READ_ONLY or paused(self.ledger, self.clock.now(), remote.name):
             return None
         first = self.ledger.due_follows(remote.name, float("inf"), 1)
         if not first or first[0].follow_at is None:

@@ -101,6 +101,31 @@ class DaemonClient:
         """Tell every receiver of its `[notify]` that this is a trial: `{"format", "receivers": […]}`."""
         return self._post("notify", {}, None)
 
+    def history(
+        self, cid: str | None = None, remote: str | None = None, since: float | None = None, limit: int | None = None
+    ) -> dict[str, Any]:
+        """The object of `history --json`, or of `history CID --json`. `since` in epoch seconds."""
+        asked = {"cid": cid, "remote": remote, "since": _digits(since), "limit": _digits(limit)}
+        return self._get("history", asked, ANSWER)[0]
+
+    def retry(self, remote: str | None, cids: Sequence[str], by: str = "") -> dict[str, Any]:
+        """Make pins due, all that failed or were refused for no `cids`: `{"format", "retried", "opened", …}`."""
+        return self._say("retry", {"remote": remote, "cids": list(cids)}, by)
+
+    def disown(self, remote: str | None, cids: Sequence[str], by: str = "") -> dict[str, Any]:
+        """Make pins of ours foreign: `{"format", "disowned": […]}`."""
+        return self._say("disown", {"remote": remote, "cids": list(cids)}, by)
+
+    def pause(
+        self, remote: str | None, seconds: float | None, until: float | None, reason: str, by: str = ""
+    ) -> dict[str, Any]:
+        """Leave a remote alone, or all for None, for so long or until then: `{"format", "paused", "ended"}`."""
+        return self._say("pause", {"remote": remote, "for": seconds, "until": until, "reason": reason or None}, by)
+
+    def resume(self, remote: str | None, by: str = "") -> dict[str, Any]:
+        """End the pause of a remote, or all for None: `{"format", "paused", "ended"}`."""
+        return self._say("resume", {"remote": remote}, by)
+
     def sync(
         self,
         remote: str | None = None,
@@ -150,6 +175,9 @@ class DaemonClient:
         with self._asking(patience) as http:
             return _read(http.post(f"/v1/{what}", json={k: v for k, v in body.items() if v is not None}))
 
+    def _say(self, what: str, body: Mapping[str, Any], by: str) -> dict[str, Any]:
+        return self._post(what, {**body, "by": by or None}, ANSWER)
+
     @contextmanager
     def _asking(self, patience: float | None) -> Iterator[httpx.Client]:
         try:
@@ -176,6 +204,10 @@ def _knock(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT)
         probe.connect(str(path))
+
+
+def _digits(number: float | None) -> str | None:
+    return None if number is None else repr(number)
 
 
 def _set(remote: str | None, dry_run: bool) -> dict[str, Any]:

@@ -12,6 +12,11 @@
     POST /v1/approve  {remote?, cids, now?, by?, shown?}   empty `cids`: everything held; `shown`: its digest
     POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
     POST /v1/notify   {}                        tells every receiver of [notify] that this is a trial
+    POST /v1/retry    {remote?, cids, by?}         empty `cids`: everything that failed or was refused
+    POST /v1/disown   {remote?, cids, by?}
+    POST /v1/pause    {remote?, for?, until?, reason?, by?}   `for` in seconds, `until` in seconds since the epoch
+    POST /v1/resume   {remote?, by?}               no remote: everything
+    GET  /v1/history[?cid=][&remote=][&since=][&limit=]   of `history --json`; `since` in seconds since the epoch
 
 Errors are `{"error": {"exit_code", "message"}}`. Whoever may open the socket may do all of this.
 """
@@ -20,6 +25,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Any
 
@@ -40,6 +46,7 @@ from .protocol import CUT
 from .wishes import Listener
 
 MOST_BODY = 16 << 20  # bytes
+_LAST = 253_402_300_799.0  # the end of the year 9999
 EXIT_CODE = "Pinsync-Exit-Code"
 
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -75,8 +82,7 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
 
     async def approve(request: Request) -> Response:
         body = await _body(request, ("remote", "cids", "now", "by", "shown"))
-        who = _peer(request) or _text(body, "by") or "somebody"
-        shown = _text(body, "shown")
+        who, shown = _who(request, body), _text(body, "shown")
         return JSONResponse(desk.approve(_text(body, "remote"), _cids(body), _flag(body, "now"), who, shown))
 
     async def adopt(request: Request) -> Response:
@@ -84,8 +90,31 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         remote = _text(body, "remote")
         if remote is None:
             raise UsageError('adopt needs "remote"')
-        who = _peer(request) or _text(body, "by") or "somebody"
-        return JSONResponse(await desk.adopt(remote, _cids(body), who))
+        return JSONResponse(await desk.adopt(remote, _cids(body), _who(request, body)))
+
+    async def retry(request: Request) -> Response:
+        body = await _body(request, ("remote", "cids", "by"))
+        return JSONResponse(desk.retry(_text(body, "remote"), _cids(body), _who(request, body)))
+
+    async def disown(request: Request) -> Response:
+        body = await _body(request, ("remote", "cids", "by"))
+        return JSONResponse(desk.disown(_text(body, "remote"), _cids(body), _who(request, body)))
+
+    async def pause(request: Request) -> Response:
+        body = await _body(request, ("remote", "for", "until", "reason", "by"))
+        seconds, until = _number(body, "for"), _number(body, "until")
+        reason = _text(body, "reason") or ""
+        return JSONResponse(desk.pause(_text(body, "remote"), seconds, until, reason, _who(request, body)))
+
+    async def resume(request: Request) -> Response:
+        body = await _body(request, ("remote", "by"))
+        return JSONResponse(desk.resume(_text(body, "remote"), _who(request, body)))
+
+    async def history(request: Request) -> Response:
+        asked = _query(request, "cid", "remote", "since", "limit")
+        since, most = _number(asked, "since"), _number(asked, "limit")
+        limit = None if most is None else max(int(most), 0)
+        return JSONResponse(desk.history(asked.get("cid"), asked.get("remote"), since, limit))
 
     async def notify(request: Request) -> Response:
         await _body(request, ())
@@ -95,8 +124,9 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         _query(request)
         return _Events(*await desk.listen(request.scope.get("state", {}).get(CUT, lambda: None)))
 
-    gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, doctor, ls, events)}
-    posts = {f"/v1/{each.__name__}": each for each in (sync, approve, adopt, notify)}
+    gets = {f"/v1/{each.__name__}": each for each in (status, plan, held, doctor, ls, events, history)}
+    told = (sync, approve, adopt, notify, retry, disown, pause, resume)
+    posts = {f"/v1/{each.__name__}": each for each in told}
     return application({**gets, **(watching or {})}, posts, log)
 
 
@@ -173,6 +203,11 @@ def _peer(request: Request) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def _who(request: Request, body: dict[str, Any]) -> str:
+    """Who says so: by the system where it tells, else by the request's own word."""
+    return _peer(request) or _text(body, "by") or "somebody"
+
+
 def _query(request: Request, *known: str) -> dict[str, str]:
     _refuse_unknown(request.query_params.keys(), known)
     return {name: value for name, value in request.query_params.items() if value}
@@ -212,6 +247,19 @@ def _flag(body: dict[str, Any], name: str) -> bool:
     if isinstance(value, bool):
         return value
     raise UsageError(f'"{name}" must be true or false')
+
+
+def _number(given: Mapping[str, Any], name: str) -> float | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number <= _LAST:
+        raise UsageError(f'"{name}" must be a number, in seconds or of things')
+    return number
 
 
 def _cids(body: dict[str, Any]) -> list[str]:

@@ -15,17 +15,20 @@ from pinsync import __version__
 from pinsync.cid import Cid, CidError, parse_cid
 from pinsync.clock import rfc3339
 from pinsync.errors import PinsyncError, UsageError
+from pinsync.history import cid_history, history
 from pinsync.house import State, reading, run_plan
 from pinsync.inventory import rows, take
 from pinsync.ledger.ledger import Ledger, mirror_ids
+from pinsync.ledger.pauses import pauses
 from pinsync.model import Reading
 from pinsync.people import Adopted, adopt, approve, held
 from pinsync.settings.model import RemoteSettings
 from pinsync.spool import Spool
 from pinsync.status import cid_status, status
+from pinsync.steering import disown, due_again, pause, resume, retry, words
 from pinsync.steps.report import PassReport, plan_json, sync_json
 
-from .answers import adopted_json, approved_json, held_json
+from .answers import adopted_json, approved_json, disowned_json, held_json, paused_json, retried_json
 from .events import Reader
 from .inforce import Configuration
 from .monitor import Monitor
@@ -175,6 +178,59 @@ class Desk:
             await self._unless_ending(trial(house.settings, self._state.mirror_id, self._clock, house.env))
         )
 
+    def history(self, cid: str | None, remote: str | None, since: float | None, most: int | None) -> dict[str, Any]:
+        """The object that `history --json` prints, or `history CID --json`."""
+        ledger = self._state.ledger
+        if cid is not None:
+            return cid_history(ledger, _cid(cid), since=since, remote=remote, most=most)
+        return history(ledger, now=self._clock.now(), since=since, remote=remote, most=most)
+
+    def retry(self, remote: str | None, cids: Sequence[str], by: str) -> dict[str, Any]:
+        """Make what failed or was refused due, all of it for no CIDs, and ask for a pass."""
+        names, named = self._names(remote), [_cid(text) for text in cids]
+        ledger = self._state.ledger
+        retried = retry(ledger, names, named, at=self._clock.now(), by=by)
+        asked = bool(retried.pins or retried.opened)
+        if asked:
+            self._log.info("%s has %d pins tried again", by, len(retried.pins))
+            if self._runner.running is not None:  # what that pass still writes would undo it
+                self._runner.afterwards(lambda: due_again(ledger, retried, self._clock.now()))
+            self._runner.ask("retry", remote)
+        return retried_json(retried, asked)
+
+    def disown(self, remote: str | None, cids: Sequence[str], by: str) -> dict[str, Any]:
+        """Make pins of ours foreign."""
+        if not cids:
+            raise UsageError("say which pins to disown: name their CIDs")
+        names, named = self._names(remote), [_cid(text) for text in cids]
+        disowned = disown(self._state.ledger, names, named, at=self._clock.now(), by=by)
+        self._log.info("%s had %d pins disowned", by, len(disowned))
+        return disowned_json(disowned)
+
+    def pause(
+        self, remote: str | None, seconds: float | None, until: float | None, reason: str, by: str
+    ) -> dict[str, Any]:
+        """Leave a remote alone, or all of them; the pass under way begins nothing more."""
+        self._check(remote)
+        ledger, now = self._state.ledger, self._clock.now()
+        one = pause(ledger, remote, until=until if seconds is None else now + seconds, reason=reason, at=now, by=by)
+        self._log.info("%s", words(one))
+        if self._runner.running is not None and self._runner.running.only in (None, remote):
+            self._runner.halt()
+        self._runner.ask("pause")  # the other remotes go on, and the next pass is planned anew
+        return paused_json(pauses(ledger, now))
+
+    def resume(self, remote: str | None, by: str) -> dict[str, Any]:
+        """End one pause, or all; asks for a pass."""
+        ledger, now = self._state.ledger, self._clock.now()
+        if remote not in {one.remote for one in pauses(ledger, now)}:
+            self._check(remote)
+        ended = resume(ledger, remote, at=now, by=by)
+        if ended:
+            self._log.info("%s resumed what was paused", by)
+            self._runner.ask("resume")
+        return paused_json(pauses(ledger, now), ended)
+
     async def close(self) -> None:
         """The daemon ends: give up what only this desk does, and tell who waits for it."""
         self._monitor.events.close()
@@ -227,6 +283,10 @@ class Desk:
             world = observed(house.world(self._state.mirror_id, progress), self._log)
             report = await run_plan(world, ledger, only=remote, use=lambda report: rendered.append(render(report)))
         return rendered[0], report.exit_code()
+
+    def _names(self, remote: str | None) -> list[str]:
+        self._check(remote)
+        return [one.name for one in self._configuration.settings.remotes if remote in (None, one.name)]
 
     def _check(self, remote: str | None) -> RemoteSettings | None:
         known = {one.name: one for one in self._configuration.settings.remotes}

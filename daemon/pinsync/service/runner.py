@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pinsync.clock import rfc3339
-from pinsync.errors import LedgerDamaged, PinsyncError, StateError
+from pinsync.errors import LedgerDamaged, Paused, PinsyncError, StateError
 from pinsync.house import State, mirror_id, run_pass
+from pinsync.ledger.records import Pause
+from pinsync.steering import all_paused, words
 from pinsync.steps.report import PassReport, sync_json
 
 from .between import FollowUps
@@ -70,6 +72,9 @@ class Runner:
         self._next_monotonic = float("inf")
         self._next_trigger = "schedule"
         self._ended = 0.0
+        self._halt = asyncio.Event()
+        self._afterwards: list[Callable[[], None]] = []
+        self._resting: Pause | None = None
         self._failures = 0
         self._troubles: dict[tuple[str, str], None] = {}
 
@@ -77,6 +82,17 @@ class Runner:
         """Want a pass: it begins as soon as the one under way is over."""
         self.wishes.add(trigger, only, listener)
         self._wake.set()
+
+    def halt(self) -> None:
+        """Have the pass under way begin nothing more; what is in flight ends."""
+        self._halt.set()
+
+    def afterwards(self, work: Callable[[], None]) -> None:
+        """Do something to the ledger when the pass under way cannot write over it any more; at once without one."""
+        if self.running is not None:
+            self._afterwards.append(work)
+        else:
+            work()
 
     def wake(self) -> None:
         """Something is to be looked at: the wish to stop, a pin that is due."""
@@ -121,6 +137,11 @@ class Runner:
 
     async def _pass(self, wish: Wish) -> None:
         clock = self._clock
+        if (pause := self._paused(wish)) is not None:
+            self._rest(wish, pause)
+            return
+        self._resting = None
+        self._halt = asyncio.Event()
         self.running = Running(wish.trigger, wish.only, clock.now())
         self._log.debug("pass (%s) begins", wish.trigger)
         self.monitor.pass_begins(wish.trigger, wish.only)
@@ -133,6 +154,7 @@ class Runner:
         try:
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
+                self._halt.set()
                 await asyncio.wait({task}, timeout=GRACE)
             if not task.done():
                 task.cancel()
@@ -142,7 +164,38 @@ class Runner:
             task.cancel()
             self.running = None
             self._ended = clock.now()
+            self._do_afterwards()
         self._conclude(wish, task)
+
+    def _paused(self, wish: Wish) -> Pause | None:
+        """What keeps this pass from doing anything; a ledger that fails is the pass's to tell."""
+        names = [remote.name for remote in self._configuration.settings.remotes if wish.only in (None, remote.name)]
+        try:
+            return all_paused(self._state.ledger, self._clock.now(), names)
+        except StateError:
+            return None
+
+    def _rest(self, wish: Wish, pause: Pause) -> None:
+        """Make no pass: a person said so. The next one is when the pause ends, or looks again on schedule."""
+        for listener in wish.listeners:
+            listener.error(Paused.exit_code, words(pause))
+        self._begun()
+        if wish.only is None:
+            self._plan_next()
+            if pause.until is not None and self.next_at is not None and pause.until < self.next_at:
+                self._expect(pause.until, "end of a pause")
+        if pause != self._resting:
+            self._log.info("no passes: %s", words(pause))
+            self._notifier.tell(STATUS=words(pause))
+        self._resting = pause
+
+    def _do_afterwards(self) -> None:
+        todo, self._afterwards = self._afterwards, []
+        for work in todo:
+            try:
+                work()
+            except PinsyncError as error:
+                self._log.error("%s", error)
 
     async def _run(self, wish: Wish) -> PassReport:
         house, state, running = self._configuration.house, self._state, self.running
@@ -163,6 +216,7 @@ class Runner:
                 f"remote {remote}", {"step": "apply", "what": f"mirroring to {remote}", "count": done, "of": of}
             ),
         )
+        world.stop = self._halt
         try:
             return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
         except LedgerDamaged as error:

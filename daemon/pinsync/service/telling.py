@@ -15,6 +15,8 @@ from pinsync.settings.model import RemoteSettings
 from pinsync.steps.report import PassReport
 from pinsync.world import World
 
+_LONG = 120  # characters of a path
+
 
 def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
     """A line of progress for those who wait."""
@@ -22,29 +24,29 @@ def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
 
 
 def observed(world: World, log: logging.Logger) -> World:
-    """The same world, in which every request to a remote is logged for debugging: no id, no query, no secret."""
+    """The same world, in which every request to a remote is logged for debugging: no query, no secret."""
     make = world.make_remote
 
     def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
-        client = make(settings, record)
-        before = client.observer
-
-        def observe(request: RequestRecord) -> None:
-            if before is not None:
-                before(request)
-            _log_request(log, settings.name, request)
-
-        client.observer = observe
-        return client
+        return watched(make(settings, record), log)
 
     if log.isEnabledFor(logging.DEBUG):
         world.make_remote = make_remote
     return world
 
 
-def _log_request(log: logging.Logger, remote: str, request: RequestRecord) -> None:
+def watched(client: RemoteClient, log: logging.Logger) -> RemoteClient:
+    """The same client, with its requests logged for debugging."""
+    if log.isEnabledFor(logging.DEBUG):
+        client.observer = lambda request: log.debug("%s", request_words(client.name, request))
+    return client
+
+
+def request_words(remote: str, request: RequestRecord) -> str:
+    """A request and its answer in one line, without query or secret."""
     came = request.status if request.error is None else request.error
-    log.debug("%s: %s %s: %s in %.3f s", remote, request.method, request.path, came, request.seconds)
+    path = request.full_path if len(request.full_path) <= _LONG else f"{request.full_path[:_LONG]}…"
+    return f"{remote}: {request.method} {path}: {came} in {request.seconds * 1000:.0f} ms"
 
 
 def counts(report: PassReport) -> str:

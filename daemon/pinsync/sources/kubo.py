@@ -6,6 +6,7 @@ Every call is a POST below `/api/v0`; a GET is 405 there. No redirect is followe
 from __future__ import annotations
 
 import json
+import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ __all__ = [
     "judged",
     "resolve_api",
 ]
+
+log = logging.getLogger("pinsync.requests")
 
 _T = TypeVar("_T")
 _MAX_ANSWER = 1 << 20
@@ -99,7 +102,14 @@ class KuboClient:
             trust_env=False,
         )
         self._client, self._listing = (
-            httpx.AsyncClient(transport=over, headers=headers, timeout=timeout, trust_env=False, follow_redirects=False)
+            httpx.AsyncClient(
+                transport=over,
+                headers=headers,
+                timeout=timeout,
+                trust_env=False,
+                follow_redirects=False,
+                event_hooks=_hooks(name, clock),
+            )
             for over in (usual, listing)
         )
 
@@ -335,6 +345,22 @@ class KuboClient:
 
     def _url(self, command: str) -> str:
         return f"{self.address.url}/api/v0/{command}"
+
+
+def _hooks(name: str, clock: Clock) -> dict[str, list[Callable[..., Any]]]:
+    """What logs each request when somebody wants to see them: its path, without arguments or headers."""
+
+    async def sent(request: httpx.Request) -> None:
+        request.extensions["pinsync.sent"] = clock.monotonic()
+
+    async def answered(answer: httpx.Response) -> None:
+        request = answer.request
+        took = clock.monotonic() - request.extensions["pinsync.sent"]
+        log.debug(
+            "node %s: %s %s: %d in %.0f ms", name, request.method, request.url.path, answer.status_code, took * 1000
+        )
+
+    return {"request": [sent], "response": [answered]} if log.isEnabledFor(logging.DEBUG) else {}
 
 
 def _encoded(answer: httpx.Response) -> bool:

@@ -31,7 +31,15 @@ class Adder:
         self._same: tuple[object, int] = (None, 0)  # the reason of the last refusal, and how often in a row
 
     async def post(self, id_: int, action: Action) -> None:
+        with self._desk.journalled(id_):
+            await self._post(id_, action)
+
+    async def _post(self, id_: int, action: Action) -> None:
         assert action.body is not None
+        if self._disowned(action):
+            said = "a person disowned it while this pass was under way; not written over"
+            self._desk.later(Settled(id_, "moot", said), None)
+            return
         try:
             if action.lookup and await self._is_there(id_, action):
                 return
@@ -49,6 +57,13 @@ class Adder:
                 Settled(id_, "done", f"{answer.pin.status}", answer.pin.requestid),
                 lambda now: self._landed(action, answer.pin, now, preexisting=bool(answer.preexisting)),
             )
+
+    def _disowned(self, action: Action) -> bool:
+        """Whether this would write over a record that became foreign after it was planned."""
+        if action.requestid is None or action.requestid != action.cid:
+            return False
+        owned = self._desk.ledger.owned_of(self._desk.remote, action.key)
+        return any(one.requestid == action.requestid and one.how is How.FOREIGN for one in owned)
 
     async def _add(self, body: PinBody) -> AddResult:
         """POST; where the service refuses the pin for its origins or its meta, once more without them."""

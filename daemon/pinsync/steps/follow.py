@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from pinsync.clock import Clock
 from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.records import exchanges_text
 from pinsync.model import PinStatus, RemotePin
 from pinsync.planning.plan import STATE_OF, Entry, PinState
 from pinsync.planning.rules import backoff, follow_pause
+from pinsync.remote.calls import hearing
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import NotFound, RemoteError
 
@@ -41,22 +43,25 @@ async def follow_up(
                 return
             assert entry.requestid is not None
             row: RemotePin | None = None
-            try:
-                row = await client.get(entry.requestid)
-            except NotFound:
-                pass  # a complete list decides whether it is gone
-            except RemoteError as error:
-                result.trouble = str(error)
-                return
+            with hearing() as requests:
+                try:
+                    row = await client.get(entry.requestid)
+                except NotFound:
+                    pass  # a complete list decides whether it is gone
+                except RemoteError as error:
+                    result.trouble = str(error)
+                    return
             result.looked += 1
             with ledger.store.transaction():
-                _note(remote, entry, row, ledger, clock.now(), result)
+                _note(remote, entry, row, ledger, clock.now(), result, exchanges_text(requests))
 
     await asyncio.gather(*(worker() for _ in range(concurrency)))
     return result
 
 
-def _note(remote: str, seen: Entry, row: RemotePin | None, ledger: Ledger, now: float, result: Followed) -> None:
+def _note(
+    remote: str, seen: Entry, row: RemotePin | None, ledger: Ledger, now: float, result: Followed, requests: str
+) -> None:
     entry = ledger.entry(remote, seen.key)
     if entry is None or entry.requestid != seen.requestid or entry.follow_at is None:
         return  # somebody else has dealt with it meanwhile
@@ -79,6 +84,6 @@ def _note(remote: str, seen: Entry, row: RemotePin | None, ledger: Ledger, now: 
         after = replace(after, attempts=attempts, next_try=now + backoff(attempts), error=said)
     else:
         after = replace(after, follow_at=now + follow_pause(0))
-    if after.state in (PinState.PINNED, PinState.FAILED):
-        ledger.note(None, remote, after, "follow", after.state.value, now)
+    said = f"{after.state.value}: {after.error}" if after.state is PinState.FAILED else after.state.value
+    ledger.note(None, remote, after, "follow", said, now, requests)
     ledger.put_entry(remote, after)

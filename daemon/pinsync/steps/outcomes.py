@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pinsync.clock import Clock
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.records import Settled
+from pinsync.ledger.records import Settled, exchanges_text
 from pinsync.planning.plan import View
+from pinsync.remote.calls import hearing
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import OutOfService, RateLimited, RemoteError
 
@@ -67,6 +69,7 @@ class Desk:
         self.was_closed = view.record.closed is not None
         self.failures = 0  # of the whole remote, in a row
         self._outcomes: list[tuple[Settled, Callable[[float], None] | None]] = []
+        self._exchanges: dict[int, str] = {}
         self._flushed = clock.monotonic()
 
     def whole_remote(self, error: RemoteError) -> None:
@@ -87,14 +90,25 @@ class Desk:
         """Keep an outcome until the next write; `change` is what it means for the books."""
         self._outcomes.append((settled or Settled(0, "moot", None), change))
 
+    @contextmanager
+    def journalled(self, id_: int) -> Iterator[None]:
+        """The requests made meanwhile belong to this row of the journal."""
+        with hearing() as records:
+            try:
+                yield
+            finally:
+                if records:
+                    self._exchanges[id_] = exchanges_text(records)
+
     def flush(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
+        exchanges, self._exchanges = self._exchanges, {}
         self._flushed = self.clock.monotonic()
-        if not outcomes:
+        if not (outcomes or exchanges):
             return
         now = self.clock.now()
         with self.ledger.store.transaction():
-            self.ledger.settle((settled for settled, _ in outcomes if settled.id), now)
+            self.ledger.settle([settled for settled, _ in outcomes if settled.id], now, exchanges)
             for _, change in outcomes:
                 if change is not None:
                     change(now)

@@ -72,6 +72,10 @@ class Remover:
         self._post = post
 
     async def delete(self, id_: int, action: Action) -> None:
+        with self._desk.journalled(id_):
+            await self._delete(id_, action)
+
+    async def _delete(self, id_: int, action: Action) -> None:
         assert action.requestid is not None
         requestid = action.requestid
         try:

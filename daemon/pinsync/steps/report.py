@@ -26,6 +26,7 @@ class PassReport:
     on_their_way: int = 0  # wanted pins queued, pinning or missing after the pass
     again: bool = False  # something that waited in this pass can go on: another one is worth while soon
     not_taken: int = 0  # wanted pins failed or refused after the pass
+    paused: list[str] = field(default_factory=list)  # remotes left out because a person paused them
 
     @property
     def failed(self) -> bool:
@@ -43,7 +44,7 @@ class PassReport:
             return 2
         if self.failed or self.not_taken:
             return 1
-        if any(plan.count(State.HELD) for plan in self.remotes):
+        if self.paused or any(plan.count(State.HELD) for plan in self.remotes):
             return 4
         states = (State.DO, State.WAITING) if self.dry else (State.WAITING,)
         if self.on_their_way or any(plan.count(state) for plan in self.remotes for state in states):
@@ -84,6 +85,7 @@ def sync_json(report: PassReport) -> dict[str, object]:
             }
             for plan in report.remotes
         ],
+        "paused": list(report.paused),
         "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
     }
 
