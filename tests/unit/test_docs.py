@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +22,11 @@ from pinsync.clock import SystemClock
 from pinsync.emulator import server
 from pinsync.emulator.profiles import PROFILES
 from pinsync.emulator.records import Seed
-from pinsync.model import Traits
+from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.store import Store
+from pinsync.model import PinStatus, Traits
 from pinsync.planning import diff, guard, rules
+from pinsync.planning.plan import Shut
 from pinsync.remote.profiles import default_rate
 from pinsync.service import runner
 from pinsync.service.desk import Desk
@@ -340,6 +344,22 @@ def test_json_that_is_shown_has_the_keys_that_are_printed_and_no_other(
     at.manifest("nonsense\n")
     for heading in ("sync --json", "plan --json", "check --json"):
         look(heading, heading.split()[0])
+    at.configure()
+    at.manifest(f'[[pin]]\ncid = "{cid(8)}"\n')
+    at.run("sync")
+    for pin in at.service.emulator.pins():
+        at.service.emulator.set_status(pin.requestid, PinStatus.FAILED, "no provider was found")
+    at.run("sync")
+    shut(at)
+    look("retry --json", "retry", "--failed")
+    look("disown --json", "disown", cid(8))
+    at.run("pause", "--for", "2h", "--reason", "new disk")
+    look("pause --json", "pause", "--remote", "nft", "--until", "2990-01-01")
+    look("status --json", "status")
+    look("pause --json", "resume")
+    look("history --json", "history")
+    look("history CID --json", "history", cid(0))
+    look("completion --json", "completion", "bash")
     printed["status --json"] |= keys(about(), ".daemon")
     monkeypatch.setattr(server, "serve", lambda profile, *, ready, **rest: ready("http://127.0.0.1:5000"))
     look("emulator --json", "emulator")
@@ -347,6 +367,14 @@ def test_json_that_is_shown_has_the_keys_that_are_printed_and_no_other(
     at.configure('[notify]\ncommand = ["/bin/sh", "-c", "cat >&2"]\n')
     look("notify --json", "notify", "--test")
     assert told_json() == printed
+
+
+def shut(at: Home) -> None:
+    """The remote takes no pins, by the ledger."""
+    store = Store.open(at.ledger)
+    ledger = Ledger(store)
+    ledger.put_remote(replace(ledger.remote("nft"), closed=Shut("full", 0.0, 1.0)), 2.0)
+    store.close()
 
 
 def about() -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _adopt_here(ui: Ui, settings: Settings, where: RemoteSettings, cids: Sequenc
     with writing(settings, "adopt") as state:
         for note in state.notes:
             ui.warn(note)
-        ids, by = mirror_ids(state.mirror_id, state.ledger), _somebody()
+        ids, by = mirror_ids(state.mirror_id, state.ledger), somebody()
 
         async def run() -> dict[str, Any]:
             async with house.remote(where, state.ledger.remote(where.name)) as client:

@@ -37,9 +37,10 @@ def cid_lines(found: Mapping[str, Any], *, width: int | None, now: float) -> Ite
         for event in found["history"]:
             at = parse_time(event["at"])
             did = event["kind"] if event["step"] == "event" else f"{event['kind']} ({event['step']})"
-            rows.append(
-                [(local(at) if at else "", "dim"), did, event["remote"], event["state"], event["outcome"] or ""]
-            )
+            said = event["outcome"] or ""
+            if who := event.get("who"):
+                said = f"{said}, by {who}" if said else f"by {who}"
+            rows.append([(local(at) if at else "", "dim"), did, event["remote"], event["state"], said])
         yield from table(rows, "<<<<<", width=width)
 
 
