@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,7 +82,8 @@ class HandClock:
             self._now += seconds
             while self._sleepers and self._sleepers[0][0] <= self._now:
                 _, _, loop, over = heapq.heappop(self._sleepers)
-                loop.call_soon_threadsafe(over.set)
+                with suppress(RuntimeError):  # a daemon that has ended slept in this loop
+                    loop.call_soon_threadsafe(over.set)
 
 
 class Beside:

@@ -1,0 +1,407 @@
+"""What people say to a mirror: try again, give away, pause, resume. What is asserted is what happens at the remote."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pinsync.cid import parse_cid
+from pinsync.errors import Paused, UsageError
+from pinsync.history import cid_history, history
+from pinsync.house import reading, writing
+from pinsync.ledger.ledger import Ledger
+from pinsync.ledger.pauses import pauses
+from pinsync.model import PinStatus, Safety
+from pinsync.people import adopt
+from pinsync.planning.plan import PinState, Shut
+from pinsync.reconcile import reconcile
+from pinsync.service.between import FollowUps
+from pinsync.settings.model import NodeSettings
+from pinsync.spool import Spool
+from pinsync.status import exit_code, status
+from pinsync.steering import check_paused, disown, pause, resume, retry, words
+from tests.mirror import MadeNode, Mirror, cid
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Mirror:
+    return Mirror(tmp_path)
+
+
+@contextmanager
+def ledger_of(mirror: Mirror) -> Iterator[Ledger]:
+    with writing(mirror.settings, "test") as state:
+        yield state.ledger
+
+
+def say_retry(mirror: Mirror, *names: object) -> list[str]:
+    with ledger_of(mirror) as ledger:
+        at = mirror.clock.now()
+        done = retry(ledger, ["there"], [parse_cid(cid(name)) for name in names], at=at, by="alice")
+        return [entry.cid for _, entry in done.pins] + [what for _, what in done.opened]
+
+
+def say_disown(mirror: Mirror, *names: object) -> int:
+    with ledger_of(mirror) as ledger:
+        cids = [parse_cid(cid(name)) for name in names]
+        return len(disown(ledger, ["there"], cids, at=mirror.clock.now(), by="alice"))
+
+
+def say_pause(mirror: Mirror, remote: str | None = None, seconds: float | None = None, reason: str = "") -> None:
+    with ledger_of(mirror) as ledger:
+        now = mirror.clock.now()
+        until = None if seconds is None else now + seconds
+        pause(ledger, remote, until=until, reason=reason, at=now, by="alice")
+
+
+def say_resume(mirror: Mirror, remote: str | None = None) -> int:
+    with ledger_of(mirror) as ledger:
+        return len(resume(ledger, remote, at=mirror.clock.now(), by="alice"))
+
+
+def kinds(mirror: Mirror) -> list[str]:
+    with reading(mirror.settings) as ledger:
+        assert ledger is not None
+        return [one.kind for one in reversed(ledger.events())]
+
+
+# -- retry
+
+
+def test_a_failed_pin_is_due_at_once_and_never_removed(mirror: Mirror) -> None:
+    mirror.pin("a", "b")
+    mirror.sync()
+    mirror.settle("a", PinStatus.FAILED, "no provider")
+    assert mirror.done(mirror.sync()) == {"waiting": 1}
+    assert say_retry(mirror, "a") == [cid("a")]
+    assert mirror.done(mirror.sync()) == {"retried": 1}
+    assert len(mirror.there()[cid("a")]) == 2, "ours is put beside the failed one, which goes when it is pinned"
+    assert mirror.done(mirror.sync()) == {"updated": 1}
+    assert mirror.there() == {cid("a"): ["pinned"], cid("b"): ["pinned"]}
+    assert kinds(mirror) == ["retry-asked"]
+
+
+def test_the_count_of_attempts_goes_on(mirror: Mirror) -> None:
+    mirror.pin("a")
+    mirror.sync()
+    mirror.settle("a", PinStatus.FAILED)
+    mirror.sync()
+    say_retry(mirror)
+    with ledger_of(mirror) as ledger:
+        entry = ledger.entry("there", parse_cid(cid("a")).key)
+        assert entry is not None
+        assert (entry.attempts, entry.next_try, entry.state) == (1, None, PinState.FAILED)
+
+
+def test_a_remote_that_takes_no_pins_is_asked_again(mirror: Mirror) -> None:
+    mirror.pin("a")
+    mirror.sync()
+    with ledger_of(mirror) as ledger:
+        now = mirror.clock.now()
+        ledger.put_remote(replace(ledger.remote("there"), closed=Shut("it is full", now, now + DAY)), now)
+    mirror.pin("b", "c")
+    assert mirror.done(mirror.sync()) == {"waiting": 2}
+    assert say_retry(mirror, "b") == [cid("b"), "pins"], "that is what it waits for"
+    assert mirror.done(mirror.sync()) == {"added": 2}
+
+
+def test_everything_that_failed_or_was_refused_is_meant_by_none(mirror: Mirror) -> None:
+    mirror.pin("a", "b", "c", "d", "e")
+    mirror.sync()
+    for name in "ab":
+        mirror.settle(name, PinStatus.FAILED)
+    mirror.sync()
+    assert sorted(say_retry(mirror)) == sorted([cid("a"), cid("b")])
+    assert mirror.done(mirror.sync()) == {"retried": 2}
+
+
+def test_a_pin_with_nothing_to_try_again_is_an_error_that_says_how_it_stands(mirror: Mirror) -> None:
+    mirror.pin("a", "b")
+    mirror.sync()
+    mirror.settle("b", PinStatus.FAILED)
+    mirror.sync()
+    for names, said in ((["b", "a"], "it is pinned"), (["nobody"], "not known here")):
+        with pytest.raises(UsageError, match=said):
+            say_retry(mirror, *names)
+    assert mirror.done(mirror.sync()) == {"waiting": 1}, "nothing was done, not for the other either"
+    assert kinds(mirror) == []
+
+
+def test_what_is_held_is_not_released_by_trying_again(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=DAY))
+    mirror.pin("a", "b")
+    mirror.sync()
+    mirror.unpin("a")
+    assert mirror.done(mirror.sync()) == {"waiting": 1}
+    with pytest.raises(UsageError, match="grace"):
+        say_retry(mirror, "a")
+    assert say_retry(mirror) == []
+    assert mirror.done(mirror.sync()) == {"waiting": 1}
+
+
+# -- disown
+
+
+@pytest.mark.parametrize("profile", ["spec", "nft.storage", "pinata", "cluster"])
+def test_a_pin_that_was_disowned_stays_whatever_its_mark_says(tmp_path: Path, profile: str) -> None:
+    mirror = Mirror(tmp_path, profile)
+    mirror.pin("a", "b", called="old")
+    mirror.sync()
+    assert say_disown(mirror, "a") == 1
+    mirror.node.pins[cid("a")] = "new"
+    mirror.sync()
+    assert mirror.names()[cid("a")] != "new", "not renamed"
+    assert mirror.status()["remotes"][0]["foreign"] == 1
+    assert mirror.status()["remotes"][0]["pinned"] == 2, "it satisfies the want"
+    mirror.unpin("a", "b")
+    mirror.pin("c")
+    for _ in range(3):
+        mirror.sync()
+    assert set(mirror.there()) == {cid("a"), cid("c")}, "b was ours and went"
+
+
+def test_a_removal_that_waits_or_was_approved_is_void(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, safety=Safety(grace=DAY))
+    mirror.pin("a", "b")
+    mirror.sync()
+    mirror.unpin("a")
+    mirror.sync()
+    say_disown(mirror, "a")
+    assert mirror.status()["remotes"][0]["waiting_removal"] == 0
+    mirror.later(2 * DAY)
+    assert mirror.done(mirror.sync()) == {}
+    assert cid("a") in mirror.there()
+
+
+def test_adopting_takes_it_back(mirror: Mirror) -> None:
+    mirror.pin("a", "b")
+    mirror.sync()
+    say_disown(mirror, "a")
+    mirror.sync()
+    with writing(mirror.settings, "test") as state:
+        client = mirror._client(mirror.settings.remotes[0], state.ledger.remote("there"))
+        ids = (state.mirror_id,)
+        taken = asyncio.run(adopt(state.ledger, client, ids, [parse_cid(cid("a"))], mirror.clock, "alice"))
+    assert [pin.cid for pin in taken.pins] == [cid("a")]
+    mirror.unpin("a")
+    assert mirror.done(mirror.sync()) == {"removed": 1}
+    assert kinds(mirror) == ["disowned", "adopted"]
+
+
+def test_only_what_is_ours_can_be_disowned(mirror: Mirror) -> None:
+    mirror.seed("theirs")
+    mirror.pin("theirs", "a")
+    mirror.sync()
+    for name in ("theirs", "nobody"):
+        with pytest.raises(UsageError, match="nothing was disowned"):
+            say_disown(mirror, "a", name)
+    mirror.unpin("a")
+    assert mirror.done(mirror.sync()) == {"removed": 1}
+
+
+def test_what_is_disowned_while_a_pass_is_under_way_is_neither_removed_nor_written_over(tmp_path: Path) -> None:
+    """The word comes between planning and the request: `progress` is called right before intents are carried out."""
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin("renamed", "gone", "stays", called="old")
+    mirror.sync()
+    mirror.node.pins[cid("renamed")] = "new"
+    mirror.unpin("gone")
+    said: list[str] = []
+
+    with writing(mirror.settings, "test") as state:
+        world = mirror._world(state.mirror_id)
+
+        def disown_now(remote: str, done: int, of: int) -> None:
+            if not said:
+                cids = [parse_cid(cid(name)) for name in ("renamed", "gone")]
+                said.extend(one.cid for _, one in disown(state.ledger, ["there"], cids, at=world.clock.now(), by="me"))
+
+        world.applying = disown_now
+
+        async def one_pass() -> None:
+            with Spool() as spool:
+                async with AsyncExitStack() as stack:
+                    await reconcile(world, state.ledger, spool, stack, reader=state.reader)
+
+        asyncio.run(one_pass())
+    assert len(said) == 2
+    assert set(mirror.there()) == {cid("renamed"), cid("gone"), cid("stays")}
+    assert mirror.names()[cid("renamed")] == "old"
+
+
+# -- pause
+
+
+def requests(mirror: Mirror) -> int:
+    return len(mirror.emulator.requests)
+
+
+def test_nothing_is_asked_of_a_remote_that_is_paused_and_the_others_go_on(mirror: Mirror) -> None:
+    other = mirror.add_remote("other")
+    mirror.pin("a")
+    mirror.sync()
+    say_pause(mirror, "there", reason="their maintenance")
+    mirror.pin("b")
+    mirror.unpin("a")
+    before = requests(mirror)
+    report = mirror.sync()
+    assert requests(mirror) == before
+    assert set(mirror.there()) == {cid("a")}
+    assert {pin.cid for pin in other.pins()} == {cid("b")}
+    assert (report.paused, report.exit_code()) == (["there"], 4)
+    assert say_resume(mirror, "there") == 1
+    mirror.sync()
+    assert set(mirror.there()) == {cid("b")}
+    assert kinds(mirror) == ["paused", "resumed"]
+
+
+def test_pins_on_their_way_are_not_looked_at_meanwhile(mirror: Mirror) -> None:
+    mirror.emulator.become(settle=1e9)
+    mirror.pin("a")
+    mirror.sync()
+    with ledger_of(mirror) as ledger:
+        follows = FollowUps(ledger, mirror.clock, logging.getLogger("test"))
+        house: Any = SimpleNamespace(settings=mirror.settings)
+        assert follows.due_at(house) is not None
+        pause(ledger, "there", until=None, reason="", at=mirror.clock.now(), by="alice")
+        assert follows.due_at(house) is None
+
+
+def test_a_pause_of_everything_is_for_every_remote(mirror: Mirror) -> None:
+    mirror.add_remote("other")
+    mirror.pin("a")
+    say_pause(mirror)
+    report = mirror.sync()
+    assert report.paused == ["other", "there"]
+    assert mirror.there() == mirror.there("other") == {}
+    assert requests(mirror) == 0
+    with ledger_of(mirror) as ledger, pytest.raises(Paused, match="everything is paused by alice") as raised:
+        check_paused(ledger, mirror.clock.now(), ["there"])
+    assert raised.value.exit_code == 4
+
+
+def test_it_ends_by_itself(mirror: Mirror) -> None:
+    mirror.pin("a")
+    say_pause(mirror, seconds=3600.0)
+    mirror.later(3500.0)
+    mirror.sync()
+    assert mirror.there() == {}
+    mirror.later(101.0)
+    mirror.sync()
+    assert set(mirror.there()) == {cid("a")}
+    assert kinds(mirror) == ["paused", "resumed"]
+    with ledger_of(mirror) as ledger:
+        [end] = [one for one in ledger.events() if one.kind == "resumed"]
+        assert (end.who, end.details) == ("", "its time was over")
+
+
+def test_a_dry_pass_looks_all_the_same(mirror: Mirror) -> None:
+    mirror.sync()
+    say_pause(mirror)
+    mirror.pin("a")
+    _, actions = mirror.plan()
+    assert [action.cid for action in actions] == [cid("a")]
+
+
+def test_what_a_configuration_change_makes_unwanted_is_still_held_after_a_pause(mirror: Mirror) -> None:
+    """A node that was taken out while the remote was paused must not be forgotten by the passes at the others."""
+    mirror.add_remote("other")
+    mirror.nodes["second"] = second = MadeNode({cid("a"): ""}, "12D3KooWAnother", name="second")
+    mirror.settings = replace(mirror.settings, nodes=(*mirror.settings.nodes, NodeSettings("second", retry_for=0)))
+    mirror.pin("b")
+    mirror.sync()
+    say_pause(mirror, "there")
+    mirror.settings = replace(mirror.settings, nodes=mirror.settings.nodes[:1])
+    assert second.pins
+    mirror.sync()
+    mirror.sync()
+    say_resume(mirror)
+    assert mirror.done(mirror.sync()) == {"held": 1}
+    assert set(mirror.there()) == {cid("a"), cid("b")}
+
+
+def test_status_says_who_paused_what_until_when_and_why_and_raises_no_other_alarm(mirror: Mirror) -> None:
+    mirror.pin("a")
+    mirror.sync()
+    mirror.settle("a", PinStatus.FAILED)
+    mirror.sync()
+    assert mirror.status()["verdict"] == "failing"
+    say_pause(mirror, "there", 7 * DAY, "new disk")
+    shown = mirror.status()
+    assert (shown["verdict"], exit_code(shown)) == ("held", 4)
+    [one] = shown["paused"]
+    assert (one["remote"], one["by"], one["reason"]) == ("there", "alice", "new disk")
+    say_pause(mirror, None, 7 * DAY)
+    mirror.later(6 * DAY)
+    assert mirror.status()["verdict"] == "held", "not stale"
+    mirror.later(DAY + 60)
+    say_retry(mirror)
+    assert mirror.status()["verdict"] == "failing"
+    mirror.sync()
+    mirror.sync()
+    assert mirror.status()["verdict"] == "in-sync"
+
+
+def test_stale_is_measured_from_the_end_of_a_pause(mirror: Mirror) -> None:
+    mirror.sync()
+    say_pause(mirror, None, DAY)
+    mirror.later(DAY + 60)
+    assert mirror.status()["verdict"] == "in-sync", "the end by itself"
+    mirror.later(2700)
+    assert mirror.status()["verdict"] == "stale"
+    mirror.sync()
+    say_pause(mirror)
+    mirror.later(DAY)
+    say_resume(mirror)
+    assert mirror.status()["verdict"] == "in-sync", "the end by a word"
+    mirror.later(2701)
+    assert mirror.status()["verdict"] == "stale"
+
+
+def test_another_pause_takes_the_place_of_the_first(mirror: Mirror) -> None:
+    mirror.sync()
+    say_pause(mirror, None, 60)
+    say_pause(mirror, None, 3600, "longer")
+    with ledger_of(mirror) as ledger:
+        [one] = pauses(ledger, mirror.clock.now() + 100)
+        assert "longer" in words(one)
+
+
+def test_a_pause_that_cannot_be_is_refused(mirror: Mirror) -> None:
+    mirror.sync()
+    with ledger_of(mirror) as ledger:
+        now = mirror.clock.now()
+        with pytest.raises(UsageError, match="over already"):
+            pause(ledger, None, until=now - 1, reason="", at=now, by="alice")
+        pause(ledger, None, until=None, reason="", at=now, by="alice")
+        with pytest.raises(UsageError, match="everything is paused"):
+            resume(ledger, "there", at=now, by="alice")
+    assert say_resume(mirror) == 1
+    assert say_resume(mirror) == 0
+
+
+def test_a_ledger_of_before_knows_no_pauses(tmp_path: Path) -> None:
+    """`status` may read a file that the new daemon has not brought to this version yet."""
+    mirror = Mirror(tmp_path)
+    mirror.pin("a")
+    mirror.sync()
+    with writing(mirror.settings, "test") as state:
+        for name in ("events", "pauses"):
+            state.ledger.store.execute(f"DROP TABLE {name}")
+        state.ledger.store.execute("ALTER TABLE journal DROP COLUMN requests")
+        state.ledger.store.execute("PRAGMA user_version = 1")
+    with reading(mirror.settings) as ledger:
+        assert status(ledger, mirror.settings, mirror.clock.now(), {"running": False})["paused"] == []
+        assert len(history(ledger, now=mirror.clock.now())["passes"]) == 1
+        assert [one["kind"] for one in cid_history(ledger, parse_cid(cid("a")))["history"]] == ["add"]
+    assert mirror.sync().good, "and a pass brings it here"
