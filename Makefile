@@ -21,7 +21,7 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services lint monitoring bench wheel clean new-venv
+.PHONY: help demo test test-unit test-services lint monitoring bench wheel man clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ wheel: .venv/.installed ## dist/pinsync-….whl
 	@rm -rf dist
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+man: .venv/.installed ## the man pages, in build/man
+	@rm -rf build/man
+	@$(BIN)/python -m tools.manpages build/man
 
 clean: ## remove what was made in the checkout, .venv included
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture
 def clock() -> HandClock:
     return HandClock()
+
+
+def later_than(rig: Rig, before: float) -> bool:
+    return float(rig.fact("next_pass_at") or 0) > before
 
 
 def events(rig: Rig) -> list[tuple[str, str | None]]:
@@ -71,7 +76,7 @@ def test_a_pause_outlasts_a_restart_and_ends_by_itself(tmp_path: Path, clock: Ha
         for _ in range(3):  # by schedule
             before = float(rig.fact("next_pass_at") or 0)
             clock.advance(900)
-            until(lambda seen=before: float(rig.fact("next_pass_at") or 0) > seen)
+            until(partial(later_than, rig, before))
         assert rig.there() == {cid(1)}
         assert rig.passes() == 1
         assert float(rig.fact("next_pass_at") or 0) == clock.now() + 800, "the end of the pause"

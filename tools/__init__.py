@@ -1,0 +1,1 @@
+"""What is made from the code and the documents, and is not needed to run them."""
