@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -424,3 +425,107 @@ def test_nothing_that_a_server_says_reaches_the_terminal_raw(at: Home) -> None:
     assert "\x1b" not in ran.out
     assert "evil�[2Jname�second line" in ran.out
     assert at.run("ls", "--json").json()["pins"][0]["name"] == "evil\x1b[2Jname\nsecond line"
+
+
+# -- looking back and steering
+
+
+def test_history_tells_of_passes_and_of_one_pin(at: Home) -> None:
+    assert at.run("history").out == "nothing has happened yet\n"
+    at.run("sync")
+    ran = at.run("history")
+    assert (ran.code, ran.err) == (0, "")
+    assert "added" in ran.out
+    assert len(at.run("history", "--json", "--limit", "1").json()["passes"]) == 1
+    assert at.run("history", "--json", "--since", "1h").json()["passes"][0]["remotes"][0]["added"] == len(PINS)
+    life = at.run("history", cid(0))
+    assert life.code == 0
+    assert "POST /pins → 202" in life.out
+    assert at.run("history", cid(77)).code == 0
+    for wrong in (["nonsense"], ["--since", "soon"], ["--limit", "0"], ["--remote", "nowhere"]):
+        assert at.run("history", *wrong).code == 2
+
+
+def test_what_failed_is_tried_again_at_a_word(at: Home) -> None:
+    at.run("sync")
+    for pin in at.service.emulator.pins()[:1]:
+        at.service.emulator.set_status(pin.requestid, PinStatus.FAILED, "no provider")
+    at.run("sync")
+    ran = at.run("retry", "--failed")
+    assert ran.code == 0
+    assert "1 pin is due again" in ran.out and "pinsync sync" in ran.out
+    assert at.run("sync", "--json").json()["remotes"][0]["retried"] == 1
+    at.run("sync")
+    assert "nothing to try again" in at.run("retry", "--failed").out
+    for wrong in ([], [cid(1), "--failed"], [cid(1)], ["nonsense"]):
+        assert at.run("retry", *wrong).code == 2
+
+
+def test_a_pause_is_obeyed_told_and_ended(at: Home) -> None:
+    at.run("sync")
+    ran = at.run("pause", "--for", "2h", "--reason", "new  disk")
+    assert ran.code == 0
+    assert "Everything is paused until" in ran.out and "new disk" in ran.out
+    before = len(at.service.emulator.requests)
+    refused = at.run("sync")
+    assert (refused.code, refused.out) == (4, "")
+    assert "new disk" in refused.err and "pinsync resume" in refused.err
+    assert len(at.service.emulator.requests) == before
+    status = at.run("status")
+    assert status.code == 4
+    assert status.out.startswith("Held: everything is paused until")
+    assert "pinsync resume" in status.out
+    plan = at.run("plan")
+    assert plan.code == 0 and "paused" in plan.err
+    assert at.run("resume", "--remote", "nft").code == 2
+    assert "goes on" in at.run("resume").out
+    assert at.run("sync").code == 0
+    assert at.run("resume").out == "nothing is paused\n"
+    for wrong in (["--for", "1h", "--until", "14:00"], ["--for", "long"], ["--until", "2020-01-01"],
+                  ["--remote", "nowhere"], ["--reason", "x" * 501]):  # fmt: skip
+        assert at.run("pause", *wrong).code == 2
+    assert at.run("status").code == 0
+
+
+def test_one_remote_can_be_paused_and_the_others_are_served(at: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PINSYNC_TOKEN_SECOND", TOKEN)
+    at.remotes = ["nft", "second"]
+    at.configure()
+    assert at.run("pause", "--remote", "second").code == 0
+    ran = at.run("sync", "--json")
+    assert ran.code == 4
+    assert ran.json()["paused"] == ["second"]
+    assert [one["name"] for one in ran.json()["remotes"]] == ["nft"]
+    assert "left out" in ran.err
+    assert at.run("sync", "--remote", "nft").code == 0
+    assert at.run("sync", "--remote", "second").code == 4
+    assert at.run("resume", "--remote", "second").code == 0
+
+
+def test_a_pin_is_given_away_and_taken_back(at: Home) -> None:
+    at.run("sync")
+    ran = at.run("disown", cid(0))
+    assert ran.code == 0
+    assert "1 pin is not ours any more" in ran.out and "mark" in ran.out
+    assert at.run("disown", cid(0)).code == 2
+    assert at.run("disown").code == 2
+    at.run("sync")
+    assert at.run("status", "--json").json()["remotes"][0]["foreign"] == 1
+    assert at.run("adopt", cid(0), "--json").json()["adopted"][0]["cid"] == cid(0)
+    kinds = [one["kind"] for one in at.run("history", cid(0), "--json").json()["history"]]
+    assert kinds[-2:] == ["disowned", "adopted"]
+
+
+@pytest.mark.parametrize("command", ["sync", "plan", "ls"])
+def test_verbose_shows_each_request_without_what_is_secret(at: Home, command: str) -> None:
+    ran = at.run(command, "--verbose")
+    assert re.search(r"^nft: GET /pins: 200 in \d+ ms$", ran.err, re.MULTILINE)
+    if command != "ls":
+        assert re.search(r"^node kubo: POST /api/v0/pin/ls: 200 in \d+ ms$", ran.err, re.MULTILINE)
+    assert "nft: GET" not in at.run(command).err
+
+
+def test_a_form_of_the_log_that_there_is_not_is_a_usage_error(at: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for ran in (at.run("run", "--log-format", "xml"), monkeypatch.setenv("PINSYNC_LOG_FORMAT", "xml") or at.run("run")):
+        assert (ran.code, ran.out) == (2, "")
+        assert "text or json" in ran.err

@@ -43,11 +43,11 @@ def start(env: Mapping[str, str], *args: str) -> subprocess.Popen[str]:
 
 
 def on_terminal(
-    env: Mapping[str, str], *args: str, answer: str = "", enough: str = "", columns: int = 100
+    env: Mapping[str, str], *args: str, answer: str = "", enough: str = "", twice: bool = False, columns: int = 100
 ) -> tuple[int, str]:
     """Run a command on a terminal; its exit code and all that it showed.
 
-    `answer` is typed when it asks, ^C once it has shown `enough`.
+    `answer` is typed when it asks, ^C once it has shown `enough`, or shown it `twice`.
     """
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -62,7 +62,7 @@ def on_terminal(
                 except OSError:  # the other side is closed
                     break
                 shown += data
-                if enough and enough.encode() in shown:
+                if enough and shown.count(enough.encode()) > twice:
                     process.send_signal(signal.SIGINT)
                     enough = ""
                 if answer and shown.endswith(b"[y/N] "):

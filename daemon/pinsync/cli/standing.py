@@ -121,7 +121,7 @@ def _watch(ui: Ui, settings: Settings, remote: str | None, cid: str | None) -> i
                 if ui.json:
                     ui.emit({"errors": said(look)} if isinstance(look, PinsyncError) else look)
                 else:
-                    now = str(look) if isinstance(look, PinsyncError) else " ".join(brief(look))
+                    now = _flat(look) if isinstance(look, PinsyncError) else " ".join(brief(look))
                     sys.stdout.write(f"{local(time.time())}  {now}\n")
                 sys.stdout.flush()
             last = look
@@ -134,9 +134,13 @@ def _watch(ui: Ui, settings: Settings, remote: str | None, cid: str | None) -> i
                 found = look
             shown = [*_lines(ui, found, cid, settings, live.console.width), [], line(("^C ends this", "dim"))]
             if isinstance(look, PinsyncError):
-                shown = [line(("not current: ", "yellow"), str(look).replace("\n", "; ")), [], *shown]
+                shown = [line(("not current: ", "yellow"), _flat(look)), [], *shown]
             live.update(Group(*map(rich_text, shown)), refresh=True)
     return 0
+
+
+def _flat(error: PinsyncError) -> str:
+    return "; ".join(str(error).split("\n"))
 
 
 def _looks(
