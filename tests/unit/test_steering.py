@@ -78,6 +78,20 @@ def kinds(mirror: Mirror) -> list[str]:
 # -- retry
 
 
+def test_a_pin_whose_id_is_its_cid_is_posted_again_and_never_deleted(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "nft.storage")
+    mirror.pin("a", "b")
+    mirror.sync()
+    mirror.settle("a", PinStatus.FAILED, "no provider")
+    mirror.sync()
+    say_retry(mirror, "a")
+    mirror.emulator.requests.clear()
+    assert mirror.done(mirror.sync()) == {"retried": 1}
+    mirror.sync()
+    assert "DELETE" not in {request.method for request in mirror.emulator.requests}
+    assert len(mirror.there()[cid("a")]) == 1
+
+
 def test_a_failed_pin_is_due_at_once_and_never_removed(mirror: Mirror) -> None:
     mirror.pin("a", "b")
     mirror.sync()
