@@ -36,9 +36,16 @@ def observed(world: World, log: logging.Logger) -> World:
 
 
 def watched(client: RemoteClient, log: logging.Logger) -> RemoteClient:
-    """The same client, with its requests logged for debugging."""
+    """The same client, with its requests logged for debugging; whoever observed them before still does."""
+    before = client.observer
+
+    def observe(request: RequestRecord) -> None:
+        if before is not None:
+            before(request)
+        log.debug("%s", request_words(client.name, request))
+
     if log.isEnabledFor(logging.DEBUG):
-        client.observer = lambda request: log.debug("%s", request_words(client.name, request))
+        client.observer = observe
     return client
 
 
