@@ -181,9 +181,13 @@ class Runner:
             listener.error(Paused.exit_code, words(pause))
         self._begun()
         if wish.only is None:
-            self._plan_next()
-            if pause.until is not None and self.next_at is not None and pause.until < self.next_at:
+            every = self._configuration.settings.schedule.every
+            self._ticker.every(every)
+            upcoming = self._clock.now() + every
+            if pause.until is not None and pause.until < upcoming:
                 self._expect(pause.until, "end of a pause")
+            else:
+                self._expect(upcoming)
         if pause != self._resting:
             self._log.info("no passes: %s", words(pause))
             self._notifier.tell(STATUS=words(pause))
