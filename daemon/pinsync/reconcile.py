@@ -177,6 +177,7 @@ async def apply_remote(world: World, ledger: Ledger, run: int, plan: RemotePlan,
     view, clock = plan.view, world.clock
     if view.client is not None and view.listed != "failed" and plan.plan.mode is not Mode.READ_ONLY:
         todo = plan.count(State.DO)
+        view.client.stop = world.stop
         applier = Applier(
             run, ledger, view, plan.plan, nodes.proof(view.settings.nodes), clock, world.stop,
             lambda done: world.applying(view.settings.name, done.total, todo), nodes.dial,

@@ -188,7 +188,7 @@ def test_a_life_can_be_cut_to_its_end_to_a_time_or_to_a_remote(mirror: Mirror) -
             replace(entry(), wanted=False, unwanted_why="nodes"),
             ["unwanted: a change of the configuration (nodes)"],
         ),
-        (entry(wanted=False), None, ["forgotten: not wanted, and not there any more"]),
+        (entry(wanted=False), None, ["forgotten: not wanted, and none of ours is there any more"]),
         (entry(was_there="ours"), entry(was_there="foreign"), ["seen: pinned, not ours"]),
         (entry(), replace(entry(), state=PinState.FAILED, error="why"), ["seen: failed: why"]),
     ],

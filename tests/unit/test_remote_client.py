@@ -20,6 +20,7 @@ from pinsync.remote.calls import AddResult, ListQuery, RequestRecord, precedes
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import (
     BadAnswer,
+    NotBegun,
     NotFound,
     OutOfService,
     PinRefused,
@@ -104,6 +105,49 @@ def refused() -> Exception:
 
 def hung() -> Exception:
     return httpx.ReadTimeout("")
+
+
+# -- what is not sent any more -----------------------------------------------------------------------------------------
+
+
+async def stopped_add(client: RemoteClient) -> AddResult:
+    client.stop = asyncio.Event()
+    client.stop.set()
+    return await client.add(BODY)
+
+
+def test_when_nothing_new_is_to_be_begun_no_change_is_sent_and_reading_goes_on() -> None:
+    server = Server(ADDED)
+    assert isinstance(server.fail(stopped_add), NotBegun)
+    assert server.seen == []
+
+    async def finish(client: RemoteClient) -> None:
+        client.stop = asyncio.Event()
+        client.stop.set()
+        await client.get("id-1")
+        await client.add(BODY, finishing=True)
+
+    server.run(finish)
+    assert [request.method for request in server.seen] == ["GET", "POST"]
+
+
+def test_a_change_whose_first_try_had_no_answer_is_unclear_and_not_unbegun() -> None:
+    clients: list[RemoteClient] = []
+
+    def halt(request: httpx.Request) -> httpx.Response:
+        assert clients[0].stop is not None
+        clients[0].stop.set()
+        raise hung()
+
+    async def removal(client: RemoteClient) -> None:
+        clients.append(client)
+        client.stop = asyncio.Event()
+        await client.delete("id-1")
+
+    server = Server(halt)
+    error = server.fail(removal, retry_for=60)
+    assert isinstance(error, Unreachable) and error.maybe_applied
+    assert len(server.seen) == 1
 
 
 # -- what is sent ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from pinsync.cid import parse_cid
@@ -19,7 +20,7 @@ from pinsync.history import cid_history, history
 from pinsync.house import reading, writing
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.pauses import pauses
-from pinsync.model import PinStatus, Safety
+from pinsync.model import PinStatus, Rate, Safety
 from pinsync.people import adopt
 from pinsync.planning.plan import PinState, Shut
 from pinsync.reconcile import reconcile
@@ -67,6 +68,12 @@ def say_pause(mirror: Mirror, remote: str | None = None, seconds: float | None =
 def say_resume(mirror: Mirror, remote: str | None = None) -> int:
     with ledger_of(mirror) as ledger:
         return len(resume(ledger, remote, at=mirror.clock.now(), by="alice"))
+
+
+def life(mirror: Mirror, name: object) -> list[dict[str, Any]]:
+    with reading(mirror.settings) as ledger:
+        found: list[dict[str, Any]] = cid_history(ledger, parse_cid(cid(name)))["history"]
+        return found
 
 
 def kinds(mirror: Mirror) -> list[str]:
@@ -258,6 +265,46 @@ def test_what_is_disowned_while_a_pass_is_under_way_is_neither_removed_nor_writt
 
 def requests(mirror: Mirror) -> int:
     return len(mirror.emulator.requests)
+
+
+class Stopping(httpx.AsyncBaseTransport):
+    """Has somebody want nothing new to be begun right after a request of this method was answered."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, mirror: Mirror, method: str) -> None:
+        self.inner, self.mirror, self.method = inner, mirror, method
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self.inner.handle_async_request(request)
+        if request.method == self.method and self.mirror.world is not None:
+            self.mirror.world.stop.set()
+        return answer
+
+
+def test_what_waits_for_the_rate_is_not_sent_after_a_pause(mirror: Mirror) -> None:
+    mirror.change(rate=Rate(3, 60.0), concurrency=8)
+    mirror.pin(*range(20))
+    mirror.transports["there"] = lambda inner: Stopping(inner, mirror, "POST")
+    mirror.sync()
+    assert 1 <= len(mirror.there()) <= 3, "those that were on their way already"
+    [last] = [one for one in (life(mirror, name)[-1] for name in range(20)) if one["state"] == "moot"][-1:]
+    assert (last["outcome"], last["requests"]) == ("not begun", [])
+    del mirror.transports["there"]
+    mirror.sync()
+    assert len(mirror.there()) == 20
+
+
+def test_what_a_deletion_took_along_is_put_back_in_spite_of_a_pause(tmp_path: Path) -> None:
+    """A service that deletes both pins of a CID: the one that is to stay must not wait for the end of a pause."""
+    mirror = Mirror(tmp_path, "rb")
+    mirror.pin("a", called="old")
+    mirror.sync()
+    mirror.node.pins[cid("a")] = "new"
+    for _ in range(3):  # added beside the old one, which is deleted once the new one is pinned
+        mirror.transports["there"] = lambda inner: Stopping(inner, mirror, "DELETE")
+        mirror.later(60)
+        mirror.sync()
+    assert "DELETE" in {request.method for request in mirror.emulator.requests}
+    assert mirror.there()[cid("a")]
 
 
 def test_nothing_is_asked_of_a_remote_that_is_paused_and_the_others_go_on(mirror: Mirror) -> None:

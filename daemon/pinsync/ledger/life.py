@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def changes(before: Entry, after: Entry | None) -> Iterator[tuple[Entry, str, str]]:
     """What a pass found to have changed about a pin, as rows of its life: the entry, what, and in which words."""
     if after is None:
-        yield before, "forgotten", "not wanted, and not there any more"
+        yield before, "forgotten", "not wanted, and none of ours is there any more"
         return
     if before.wanted and not after.wanted:
         why = f"a change of the configuration ({after.unwanted_why})" if after.unwanted_why else "no source wants it"

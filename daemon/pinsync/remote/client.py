@@ -40,7 +40,7 @@ from pinsync.remote.classify import (
     server_date,
     tidy,
 )
-from pinsync.remote.errors import BadAnswer, NotFound, OutOfService, RateLimited, RemoteError, Unreachable
+from pinsync.remote.errors import BadAnswer, NotBegun, NotFound, OutOfService, RateLimited, RemoteError, Unreachable
 from pinsync.remote.limits import RateLimiter
 from pinsync.remote.parse import Page, read_json, read_page, read_pin
 from pinsync.remote.transport import Authorization, base_url, lost, trust
@@ -86,6 +86,7 @@ class RemoteClient:
         self.clock = clock
         self.limiter = limiter
         self.observer = observer
+        self.stop: asyncio.Event | None = None  # set: no change that still waits for its turn is sent
         self.requests = 0
         self.mutations = 0
         self._retry_for = retry_for
@@ -145,9 +146,12 @@ class RemoteClient:
         answer, _ = await self._call("get", "GET", self._path("get", requestid))
         return self._read("get", answer, read_pin)
 
-    async def add(self, body: PinBody) -> AddResult:
-        """Ask for a pin. After an error with `maybe_applied` the caller looks the CID up before it asks again."""
-        return await self._ask("add", "/pins", body)
+    async def add(self, body: PinBody, *, finishing: bool = False) -> AddResult:
+        """Ask for a pin. After an error with `maybe_applied` the caller looks the CID up before it asks again.
+
+        `finishing`: it ends what was begun, so it is sent in spite of `stop`.
+        """
+        return await self._ask("add", "/pins", body, finishing)
 
     async def replace(self, requestid: str, body: PinBody) -> AddResult:
         """Replace a pin request. Never with the same CID: IPFS Cluster unpins it, NFT.Storage refuses."""
@@ -163,7 +167,7 @@ class RemoteClient:
         """
         await self._call("add", "POST", "/pins", b"{")
 
-    async def _ask(self, call: Call, path: str, body: PinBody) -> AddResult:
+    async def _ask(self, call: Call, path: str, body: PinBody, finishing: bool = False) -> AddResult:
         wanted: dict[str, Any] = {"cid": body.cid}
         if body.name:
             wanted["name"] = body.name
@@ -171,7 +175,7 @@ class RemoteClient:
             wanted["origins"] = list(body.origins)
         if body.meta:
             wanted["meta"] = dict(body.meta)
-        answer, sent_at = await self._call(call, "POST", path, json.dumps(wanted).encode())
+        answer, sent_at = await self._call(call, "POST", path, json.dumps(wanted).encode(), finishing)
         pin = self._read(call, answer, read_pin)
         try:
             same = key_of(body.cid) == pin.key
@@ -210,7 +214,9 @@ class RemoteClient:
             maybe_applied=call in _WRITES,
         )
 
-    async def _call(self, call: Call, method: str, path: str, content: bytes | None = None) -> tuple[Answer, float]:
+    async def _call(
+        self, call: Call, method: str, path: str, content: bytes | None = None, finishing: bool = False
+    ) -> tuple[Answer, float]:
         """The successful answer, and when the request for it was sent (epoch seconds)."""
         if self._unsendable:
             raise OutOfService(
@@ -222,12 +228,15 @@ class RemoteClient:
         began = self.clock.monotonic()
         tries = pauses = 0
         maybe = False  # whether some earlier try may have had its effect
+        last: RemoteError | None = None
         while True:
             if self._limited and self._limited.retry_at > self.clock.now():
                 raise RateLimited(self.name, str(self._limited), retry_at=self._limited.retry_at)
             asked = 0.0  # seconds of pause that the server asked for
             try:
-                answer, sent_at = await self._once(call, method, path, content)
+                answer, sent_at = await self._once(call, method, path, content, finishing)
+            except NotBegun as halted:
+                raise last or halted from None  # an earlier try was begun, and may have had its effect
             except Unreachable as none:
                 error: RemoteError = none
             else:
@@ -248,6 +257,7 @@ class RemoteClient:
                 raise error
             maybe = maybe or error.maybe_applied
             error.maybe_applied = maybe
+            last = error
             pause = max(asked, min(0.5 * 2**tries, 8.0) * (0.5 + self._jitter()))
             tries += 1
             safe = error.transient and not (method == "POST" and maybe)
@@ -255,9 +265,13 @@ class RemoteClient:
                 raise error
             await self.clock.sleep(pause)
 
-    async def _once(self, call: Call, method: str, path: str, content: bytes | None) -> tuple[Answer, float]:
+    async def _once(
+        self, call: Call, method: str, path: str, content: bytes | None, finishing: bool
+    ) -> tuple[Answer, float]:
         """One request and its answer, under the limiter. Raises `Unreachable`; `BadAnswer` beyond `max_body`."""
         async with self.limiter.slot():
+            if call in _WRITES and not finishing and self.stop is not None and self.stop.is_set():
+                raise NotBegun(self.name, f"{self.name}: {doing(call)} was not begun.")
             sent_at, began = self.clock.now(), self.clock.monotonic()
             self.requests += 1
             self.mutations += call in _WRITES

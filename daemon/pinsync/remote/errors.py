@@ -6,6 +6,7 @@
     ├── OutOfService            the remote refuses everything, or every write; `kind` says why
     ├── PinRefused              it will not take this one request: 400, 413, 422, 451 …
     ├── NotFound                404 for a requestid
+    ├── NotBegun                a change that was not sent, because nothing new was to be begun any more
     ├── BadAnswer               success in the status line, nonsense in the body; or no pinning service at all
     └── Redirected              3xx: never followed with a token in hand
 
@@ -145,6 +146,10 @@ class PinRefused(RemoteError):
         self.origins = origins
         self.meta = meta
         self.name = name
+
+
+class NotBegun(RemoteError):
+    """A change waited for its turn when somebody wanted nothing new to be begun; it was never sent."""
 
 
 class NotFound(RemoteError):

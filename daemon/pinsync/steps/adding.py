@@ -11,10 +11,11 @@ from pinsync.model import MARK, DesiredPin, PinBody, PinStatus, RemotePin
 from pinsync.planning.plan import STATE_OF, Action, Entry, How, Kind, Owned, PinState
 from pinsync.planning.rules import backoff, drift, fingerprint, follow_pause, is_ours
 from pinsync.remote.calls import AddResult
-from pinsync.remote.errors import BadAnswer, OutOfService, PinRefused, RemoteError, Unreachable
+from pinsync.remote.errors import BadAnswer, NotBegun, OutOfService, PinRefused, RemoteError, Unreachable
 from pinsync.remote.listing import find
 
 from .outcomes import Desk
+from .removing import PUT_BACK
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ class Adder:
         try:
             if action.lookup and await self._is_there(id_, action):
                 return
-            answer = await self._add(action.body)
+            answer = await self._add(action.body, finishing=action.code == PUT_BACK)
+        except NotBegun:
+            self._desk.later(Settled(id_, "moot", "not begun"), None)
         except RemoteError as error:
             self._not_posted(id_, action, error)
         else:
@@ -65,11 +68,11 @@ class Adder:
         owned = self._desk.ledger.owned_of(self._desk.remote, action.key)
         return any(one.requestid == action.requestid and one.how is How.FOREIGN for one in owned)
 
-    async def _add(self, body: PinBody) -> AddResult:
+    async def _add(self, body: PinBody, *, finishing: bool) -> AddResult:
         """POST; where the service refuses the pin for its origins or its meta, once more without them."""
         while True:
             try:
-                return await self._desk.client.add(body)
+                return await self._desk.client.add(body, finishing=finishing)
             except PinRefused as refusal:
                 mark = {name: value for name, value in body.meta.items() if name == MARK}
                 if refusal.origins and body.origins:

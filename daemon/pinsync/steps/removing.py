@@ -10,10 +10,13 @@ from pinsync.ledger.records import Settled
 from pinsync.model import PinStatus, RemotePin
 from pinsync.planning.plan import Action, How, Kind, Step
 from pinsync.planning.rules import is_ours
-from pinsync.remote.errors import BadAnswer, NotFound, OutOfService, RemoteError, Unreachable
+from pinsync.remote.errors import BadAnswer, NotBegun, NotFound, OutOfService, RemoteError, Unreachable
 
 from .observe import ManifestView, NodeView
 from .outcomes import Desk
+
+PUT_BACK = "put-back"
+"""The code of an add that puts back what a deletion of ours took along: it is not to wait for anything."""
 
 
 class Contradiction(Exception):
@@ -85,6 +88,8 @@ class Remover:
                 self._desk.later(Settled(id_, "moot", wrong), None)
                 return
             await self._desk.client.delete(requestid)
+        except NotBegun:
+            self._desk.later(Settled(id_, "moot", "not begun"), None)
         except NotFound:
             self._desk.later(Settled(id_, "moot", "was gone already"), lambda now: self._removed(action, now))
         except (Contradiction, NodeError) as error:
@@ -126,7 +131,9 @@ class Remover:
             f"remote {self._desk.remote!r} deleted {action.survivor} along with {action.requestid}, another pin of "
             f"{action.cid}; it is added again, and no pin is replaced there any more"
         )
-        again = replace(action, kind=Kind.ADD, step=Step.POST, requestid=None, survivor=None, lookup=False)
+        again = replace(
+            action, kind=Kind.ADD, step=Step.POST, requestid=None, survivor=None, lookup=False, code=PUT_BACK
+        )
         (id_,) = self._desk.ledger.intend(self._desk.run, self._desk.remote, [again], self._desk.clock.now())
         self._desk.later(
             None, lambda now: self._desk.ledger.gone(self._desk.remote, action.key, action.survivor or "", now)
