@@ -140,6 +140,21 @@ def test_the_history_is_told_over_the_socket(rig: Rig) -> None:
     assert rig.client.history(cid(77))["history"] == []
 
 
+def test_those_who_watch_are_not_alarmed_by_a_pause(tmp_path: Path, clock: HandClock) -> None:
+    with Rig(tmp_path, clock=clock) as rig:
+        rig.pins.write_text(manifest(1))
+        rig.start()
+        rig.client.pause(None, 86400.0, None, "")
+        rig.log.wait("no passes")
+        clock.advance(80000)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(rig.client.path)), base_url="http://anything") as http:
+            assert http.get("/readyz").status_code == 200
+            shown = http.get("/metrics").text
+        assert "\npinsync_paused 1.0\n" in shown
+        assert '\npinsync_remote_paused{remote="there"} 1.0\n' in shown
+        assert rig.client.status()["verdict"] == "held"
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("pause", {"for": "long"}, "must be a number"),
     ("pause", {"for": True}, "must be a number"),

@@ -169,6 +169,11 @@ def families(record: Record | None) -> Iterator[Metric]:
     yield _gauge("next_pass_timestamp_seconds", "When the next pass is due.", record.next_at)
     yield _gauge("ledger_size_bytes", "The size of the ledger's files.", record.ledger_bytes)
     yield _gauge("doubts", "Doubts about a source that wait for a person.", len(report["doubts"]))
+    resting = {one["remote"] for one in report["paused"]}
+    yield _gauge("paused", "Whether a person paused everything.", None in resting)
+    yield _gauge("remote_paused", "Whether a person paused the remote.", {
+        (remote["name"],): bool(resting & {None, remote["name"]}) for remote in report["remotes"]
+    }, "remote")  # fmt: skip
     if report["daemon"].get("running"):
         right = not report["daemon"].get("config_error")
         yield _gauge("configuration_ok", "Whether the configuration on disk is the one in force.", right)

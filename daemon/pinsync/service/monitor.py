@@ -9,6 +9,7 @@ from typing import Any
 
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import State, reading
+from pinsync.ledger.pauses import last_end, paused
 from pinsync.status import STALE_AFTER
 from pinsync.steps.report import PassReport, sync_json
 
@@ -104,7 +105,8 @@ class Monitor:
     async def not_ready(self) -> str:
         """Why mirroring does not go well, in words; "" where it does.
 
-        It does when a pass went well, or makes progress, within three intervals, and in the first pass of this process.
+        It does when a pass went well, or makes progress, within three intervals, and in the first pass of this process;
+        and while a person wants no passes. The intervals count from the end of such a pause.
         """
         if self._configuration.house.stop.is_set():
             return "the daemon is ending"
@@ -114,7 +116,10 @@ class Monitor:
 
         def last_good() -> float | None:
             with reading(settings) as ledger:
-                return ledger.last_good() if ledger else None
+                if paused(ledger, now, None) is not None:
+                    return now
+                at = ledger.last_good() if ledger else None
+                return None if at is None else max(at, last_end(ledger, now))
 
         try:
             async with self._few:
