@@ -9,7 +9,7 @@ from .cid import Cid
 from .clock import rfc3339
 from .ledger.ledger import Ledger
 from .ledger.life import life
-from .ledger.pauses import last_end, pauses
+from .ledger.pauses import fresh_since, pauses
 from .ledger.records import Pause, RemoteRecord, SourceRecord
 from .ledger.recovery import about, went_back
 from .ledger.remembered import remembered
@@ -49,9 +49,7 @@ def status(
         "config": str(settings.source.path) if settings.source.path else None,
         "state": str(settings.state.path),
     }
-    good = ledger.last_good() if ledger else None
-    since = None if good is None else max(good, last_end(ledger, now))  # nobody waits for a pass during a pause
-    report["verdict"] = verdict(report, since, settings.schedule.every, now)
+    report["verdict"] = verdict(report, fresh_since(ledger, now), settings.schedule.every, now)
     return report
 
 

@@ -19,7 +19,7 @@ from pinsync.errors import Paused, UsageError
 from pinsync.history import cid_history, history
 from pinsync.house import reading, writing
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.pauses import pauses
+from pinsync.ledger.pauses import fresh_since, pauses
 from pinsync.model import PinStatus, Rate, Safety
 from pinsync.people import adopt
 from pinsync.planning.plan import PinState, Shut
@@ -466,3 +466,22 @@ def test_a_ledger_of_before_knows_no_pauses(tmp_path: Path) -> None:
         assert len(history(ledger, now=mirror.clock.now())["passes"]) == 1
         assert [one["kind"] for one in cid_history(ledger, parse_cid(cid("a")))["history"]] == ["add"]
     assert mirror.sync().good, "and a pass brings it here"
+
+
+def test_all_who_watch_for_silence_measure_it_alike(mirror: Mirror) -> None:
+    """`status`, readiness, those who tell people and the doctor ask the same."""
+    say_pause(mirror, None, DAY)
+    with ledger_of(mirror) as ledger:
+        assert fresh_since(ledger, mirror.clock.now()) is None, "no pass has gone well yet, pause or not"
+    say_resume(mirror)
+    mirror.sync()
+    done = mirror.clock.now()
+    mirror.later(3600)
+    say_pause(mirror, None, DAY)
+    mirror.later(3600)
+    with ledger_of(mirror) as ledger:
+        now = mirror.clock.now()
+        assert fresh_since(ledger, now) == now > done
+        assert fresh_since(ledger, now + 2 * DAY) == pytest.approx(now - 3600 + DAY)
+        resume(ledger, None, at=now, by="alice")
+        assert fresh_since(ledger, now + 2 * DAY) == pytest.approx(now)

@@ -14,6 +14,7 @@ from pathlib import Path
 from pinsync.house import ID_FILE, mirror_id
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.lock import holder
+from pinsync.ledger.pauses import fresh_since
 from pinsync.ledger.schema import VERSION
 from pinsync.ledger.store import Store
 from pinsync.settings.model import Settings
@@ -223,9 +224,8 @@ def _last_good(patient: Patient, ledger: Ledger) -> Finding:
     at, every = ledger.last_good(), patient.settings.schedule.every
     if at is None:
         return MIRROR.warn("last good pass", "none so far", "`pinsync status` says what hinders it")
-    ago = patient.now - at
     told = f"{moment(at, patient.now)}; one is due every {lasting(every)}"
-    if ago > STALE_AFTER * every:
+    if patient.now - (fresh_since(ledger, patient.now) or at) > STALE_AFTER * every:
         return MIRROR.warn(
             "last good pass", told, "does the daemon run, or the timer? What failed is in `pinsync status`"
         )

@@ -43,12 +43,16 @@ def over(ledger: Ledger, now: float) -> list[Pause]:
     return [one for one in _all(ledger) if not one.stands(now)]
 
 
-def last_end(ledger: Ledger | None, now: float) -> float:
-    """When everything was last allowed to go on after a pause; 0 for never. What is stale is measured from there."""
-    if ledger is None:
-        return 0.0
+def fresh_since(ledger: Ledger | None, now: float) -> float | None:
+    """From when on it is measured whether no pass has gone well for too long; None where none ever did.
+
+    That is when the last one did (`Ledger.last_good`), or the end of a pause of everything; now, while that lasts.
+    """
+    good = ledger.last_good() if ledger else None
+    if ledger is None or good is None or paused(ledger, now, None) is not None:
+        return None if good is None else now
     ends = [one.until for one in over(ledger, now) if one.remote == "" and one.until is not None]
-    return max([float(ledger.fact(RESUMED) or 0.0), *ends])
+    return max([good, float(ledger.fact(RESUMED) or 0.0), *ends])
 
 
 def _all(ledger: Ledger | None) -> list[Pause]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import State, reading
-from pinsync.ledger.pauses import last_end, paused
+from pinsync.ledger.pauses import fresh_since
 from pinsync.status import STALE_AFTER
 from pinsync.steps.report import PassReport, sync_json
 
@@ -116,10 +116,7 @@ class Monitor:
 
         def last_good() -> float | None:
             with reading(settings) as ledger:
-                if paused(ledger, now, None) is not None:
-                    return now
-                at = ledger.last_good() if ledger else None
-                return None if at is None else max(at, last_end(ledger, now))
+                return fresh_since(ledger, now)
 
         try:
             async with self._few:

@@ -17,6 +17,7 @@ from typing import Any
 from pinsync.clock import Clock
 from pinsync.errors import PinsyncError, StateError
 from pinsync.house import State
+from pinsync.ledger.pauses import fresh_since
 from pinsync.settings.model import NotifySettings, Settings
 from pinsync.status import STALE_AFTER, status
 from pinsync.steps.report import PassReport
@@ -146,7 +147,8 @@ class Teller:
     def _stale(self, settings: Settings, found: Iterable[Matter]) -> list[Matter]:
         """One matter where no pass went well for too long. Where something fails that is why, and is told instead."""
         last = self._state.ledger.last_good()
-        if last is None or self._clock.now() - last <= STALE_AFTER * settings.schedule.every:
+        since = fresh_since(self._state.ledger, self._clock.now())
+        if last is None or since is None or self._clock.now() - since <= STALE_AFTER * settings.schedule.every:
             return []
         one = stale(last)
         stands = one.key in self._remembered().standing
