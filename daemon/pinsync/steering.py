@@ -15,6 +15,7 @@ from .errors import Paused, UsageError
 from .ledger.ledger import Ledger
 from .ledger.pauses import RESUMED, end_pauses, over, paused, pauses, put_pause
 from .ledger.records import Pause
+from .ledger.remembered import advance
 from .planning.plan import Entry, How, Owned, PinState
 
 
@@ -128,6 +129,7 @@ def disown(
             ledger.not_quiet(remote)
             said = f"pin {one.requestid} is not ours any more"
             ledger.happened("disowned", at, who=by, remote=remote, key=one.key, cid=one.cid, details=said)
+    advance(ledger, {})  # noted beside the ledger too: should it be lost, their marks must not make them ours again
     return tuple(found)
 
 
@@ -144,6 +146,7 @@ def pause(ledger: Ledger, remote: str | None, *, until: float | None, reason: st
         end = f"until {_local(until)}" if until is not None else "until resumed"
         said = f"{end}: {reason}" if reason else end
         ledger.happened("paused", at, who=by, remote=one.remote, details=said)
+    advance(ledger)
     return one
 
 
@@ -160,6 +163,8 @@ def resume(ledger: Ledger, remote: str | None, *, at: float, by: str) -> tuple[P
             "the others"
         )
     _end(ledger, ended, at, by, "")
+    if ended:
+        advance(ledger)
     return tuple(ended)
 
 

@@ -204,6 +204,23 @@ def test_a_removal_that_waits_or_was_approved_is_void(tmp_path: Path) -> None:
     assert cid("a") in mirror.there()
 
 
+def test_a_pin_that_was_disowned_stays_so_when_the_ledger_is_lost(tmp_path: Path) -> None:
+    """At once, not after the next pass alone: what is noted beside the ledger is written with the word."""
+    mirror = Mirror(tmp_path)
+    mirror.pin("a", "b")
+    mirror.sync()
+    say_disown(mirror, "a")
+    for path in tmp_path.glob("pinsync.db*"):
+        if path.suffix != ".remembered":
+            path.unlink()
+    mirror.unpin("a", "b")
+    mirror.pin("c")
+    for _ in range(4):
+        mirror.sync()
+        mirror.later(DAY)
+    assert set(mirror.there()) == {cid("a"), cid("c")}, "b was ours by its mark, and went"
+
+
 def test_adopting_takes_it_back(mirror: Mirror) -> None:
     mirror.pin("a", "b")
     mirror.sync()

@@ -35,8 +35,8 @@ def disowned_lines(found: Found, *, width: int | None) -> Iterator[Line]:
     yield line((f"{counted(len(pins), 'pin is', 'pins are')} not ours any more.", "bold"))
     yield from _rows([[_cid(one, width), f"at {one['remote']}", one["requestid"]] for one in pins], width)
     yield from paragraph(
-        "They stay as they are, with our mark in their meta where the service keeps it. The ledger knows better than "
-        "the mark; should it be lost, the mark makes them ours again, and this has to be said again.",
+        "They stay as they are, with our mark in their meta where the service keeps it. The ledger, and what is noted "
+        "beside it, know better than the mark; should both be lost, this has to be said again.",
         width=width, indent=0, style="dim",
     )  # fmt: skip
 

@@ -36,6 +36,8 @@ def retry(ui: Ui, remote: str | None, texts: Sequence[str], failed: bool) -> int
         from pinsync.steering import retry
 
         with writing(settings, "retry") as state:
+            for note in state.notes:
+                ui.warn(note)
             done = retry(state.ledger, _names(settings, remote), cids, at=time.time(), by=somebody())
             found = retried_json(done, asked=False)
     return _told(ui, found, lambda: retried_lines(found, width=ui.width))
@@ -55,6 +57,8 @@ def disown(ui: Ui, remote: str | None, texts: Sequence[str]) -> int:
         from pinsync.steering import disown
 
         with writing(settings, "disown") as state:
+            for note in state.notes:
+                ui.warn(note)
             names = _names(settings, remote)
             found = disowned_json(disown(state.ledger, names, cids, at=time.time(), by=somebody()))
     return _told(ui, found, lambda: disowned_lines(found, width=ui.width))
@@ -82,6 +86,8 @@ def pause(ui: Ui, remote: str | None, length: str | None, until: str | None, rea
         from pinsync.steering import pause
 
         with writing(settings, "pause") as state:
+            for note in state.notes:
+                ui.warn(note)
             end = end if span is None else now + span
             pause(state.ledger, remote, until=end, reason=why, at=now, by=somebody())
             found = paused_json(pauses(state.ledger, now))
@@ -102,6 +108,8 @@ def resume(ui: Ui, remote: str | None) -> int:
         from pinsync.steering import resume
 
         with writing(settings, "resume") as state:
+            for note in state.notes:
+                ui.warn(note)
             if remote not in {one.remote for one in pauses(state.ledger, now)}:  # else it may have been renamed since
                 chosen(settings, remote)
             ended = resume(state.ledger, remote, at=now, by=somebody())

@@ -188,13 +188,12 @@ class Desk:
     def retry(self, remote: str | None, cids: Sequence[str], by: str) -> dict[str, Any]:
         """Make what failed or was refused due, all of it for no CIDs, and ask for a pass."""
         names, named = self._names(remote), [_cid(text) for text in cids]
-        ledger = self._state.ledger
-        retried = retry(ledger, names, named, at=self._clock.now(), by=by)
+        retried = retry(self._state.ledger, names, named, at=self._clock.now(), by=by)
         asked = bool(retried.pins or retried.opened)
         if asked:
             self._log.info("%s has %d pins tried again", by, len(retried.pins))
             if self._runner.running is not None:  # what that pass still writes would undo it
-                self._runner.afterwards(lambda: due_again(ledger, retried, self._clock.now()))
+                self._runner.afterwards(lambda: due_again(self._state.ledger, retried, self._clock.now()))
             self._runner.ask("retry", remote)
         return retried_json(retried, asked)
 
