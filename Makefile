@@ -4,10 +4,14 @@
 # PYTHON=…    the Python (3.11 or newer) that .venv is made with; by default the first one found
 # WORKERS=…   processes that run tests side by side (default 2; 0 for none)
 # PYTEST=…    more arguments for pytest: make test PYTEST='-k ledger -x'
+# MINUTES=…   how long `make soak` lasts (default 60)
+# SEED=…      repeats the chances of a `make test-faults` or `make soak`, which print theirs
 
 PYTHON ?=
 WORKERS ?= 2
 PYTEST ?=
+MINUTES ?= 60
+SEED ?=
 
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3)
 BIN := .venv/bin
@@ -21,7 +25,7 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services lint monitoring bench wheel man clean new-venv
+.PHONY: help demo test test-unit test-services test-faults soak lint monitoring bench wheel man clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -31,16 +35,24 @@ demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours chang
 
 test: .venv/.dev ## all tests that CI runs, on a real Kubo 0.42 (from PATH, or built once with Go)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
-	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) -m 'not services and not slow' $(PYTEST)
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) -m 'not services and not slow and not faults' $(PYTEST)
 
 test-unit: .venv/.dev ## the tests that need neither Kubo nor Node.js
-	@$(RUN_TESTS) -m 'not real and not services and not slow' $(PYTEST)
+	@$(RUN_TESTS) -m 'not real and not services and not slow and not faults' $(PYTEST)
 
 test-services: .venv/.dev ## tests on real pinning services: IPFS Cluster (built once with Go), Helia and a mock (npm)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
 	cluster=$$($(BIN)/python -m tests.real.parts cluster) && helia=$$($(BIN)/python -m tests.real.parts helia) && \
 	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" PINSYNC_TEST_CLUSTER="$$cluster" PINSYNC_TEST_HELIA="$$helia" \
 	$(RUN_TESTS) -m services --durations=5 $(PYTEST)
+
+test-faults: .venv/.dev ## kill -9, cut answers, full disks, wrong clocks… on real processes; as root; prints a table
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && \
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_SEED="$(SEED)" $(RUN_TESTS) --dist worksteal tests/faults -m 'faults' $(PYTEST)
+
+soak: .venv/.dev ## a daemon's month in an hour (MINUTES=…), and a year behind it: fails where something grows
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && \
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_SEED="$(SEED)" PYTHONPATH=daemon:. $(BIN)/python -m tests.faults.soak $(MINUTES)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
