@@ -6,6 +6,7 @@ its standard input, a JSON object with `do`, with one line, and ends with that i
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -17,6 +18,9 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
+from starlette.types import Receive
+
+from pinsync.emulator import app
 from pinsync.emulator.engine import Emulator
 from pinsync.emulator.faults import Fault
 from pinsync.emulator.profiles import profile
@@ -24,6 +28,7 @@ from pinsync.emulator.records import Request, Seed
 from pinsync.emulator.server import EmulatorServer
 from pinsync.emulator.store import Store
 from pinsync.emulator.wire import Answer
+from pinsync.model import PinStatus
 
 TOKEN = "s3cret-t0ken-nobody-may-see"
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +96,7 @@ class Service:
         return {name: count + self._before.get(name, 0) for name, count in now.items()}
 
     def bared(self) -> set[str]:
-        """The CIDs of which a request deleted the last live pin, ever."""
+        """The CIDs of which a request ever deleted a live pin and left none that is pinned."""
         return self._bared | set(self._ask("bared")["cids"])
 
     def twice(self) -> set[str]:
@@ -105,6 +110,10 @@ class Service:
     def misbehave(self, share: float, actions: Sequence[str] = (), seed: int = 0) -> None:
         """Let one of `actions` (`emulator.faults`) befall each request with a probability of `share`."""
         self._ask("misbehave", share=share, actions=list(actions), seed=seed)
+
+    def late(self, seconds: float) -> None:
+        """Let a request wait up to so long for its effect, which comes though its client be gone by then."""
+        self._ask("late", seconds=seconds)
 
     def _ask(self, do: str, **more: Any) -> dict[str, Any]:
         with self._lock:
@@ -129,7 +138,7 @@ class _Watched(Emulator):
         self.arrived = self.spoilt = self.seeded = 0
         self.bared: set[str] = set()
         self.twice: set[str] = set()
-        self.share, self.actions, self.random = 0.0, [""], Random(0)
+        self.share, self.actions, self.random, self.late = 0.0, [""], Random(0), 0.0
         super().__init__(
             profile(options["profile"], **options["behaviour"]), token=TOKEN, store=Store(Path(options["db"]))
         )
@@ -141,17 +150,21 @@ class _Watched(Emulator):
     ) -> Answer:  # fmt: skip
         with self._lock:
             row = self.store.get(requestid) if method == "DELETE" and requestid is not None else None
+            was_live = row is not None and self._service.lifecycle.status(row).live
             asked = json.loads(body or b"{}").get("cid") if method == "POST" and requestid is None else None
             before = self._live(asked) if asked else 0
             answer = super().handle(method, requestid, query, body, authorization)
             if asked and before and answer.status < 300:
                 self.twice.add(asked)
-            if row is not None and row.gone and not self._live(row.cid):
+            if row is not None and row.gone and was_live and not self._holds(row.cid):
                 self.bared.add(row.cid)
             return answer
 
     def _live(self, cid: str) -> int:
         return sum(row.status.live for row in self.store.of_cid(cid))
+
+    def _holds(self, cid: str) -> bool:
+        return any(self._service.lifecycle.status(row) is PinStatus.PINNED for row in self.store.of_cid(cid))
 
     def _arrives(self, request: Request) -> None:
         self.arrived += 1
@@ -169,6 +182,14 @@ def _first(pending: list[Fault], ordered: Fault) -> None:
 def main(options: Mapping[str, Any]) -> None:
     """Serve until standard input ends."""
     emulator = _Watched(options)
+    read = app._body
+
+    async def read_late(receive: Receive) -> bytes:
+        body = await read(receive)
+        await asyncio.sleep(emulator.random.uniform(0, emulator.late))
+        return body
+
+    app._body = read_late
     with EmulatorServer(emulator=emulator, token=TOKEN, port=options["port"]) as server:
         print(json.dumps({"url": server.url}), flush=True)
         for line in sys.stdin:
@@ -192,6 +213,8 @@ def _obey(emulator: _Watched, order: Mapping[str, Any]) -> dict[str, Any]:
             return {"cids": sorted(emulator.twice)}
         case "become":
             emulator.become(**order["knobs"])
+        case "late":
+            emulator.late = order["seconds"]
         case "misbehave":
             emulator.share, emulator.actions, emulator.random = (
                 order["share"], order["actions"], Random(order["seed"]),

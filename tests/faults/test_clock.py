@@ -61,3 +61,25 @@ def test_grace_is_not_over_because_a_clock_is_wrong(
             assert stage.there() >= {*gone}, f"removed in its grace, by a clock that was wrong by {jump / DAY:g} days"
     stage.pin(gone)
     conclude("grace, and a clock that is wrong", 3, stage)
+
+
+def test_what_waited_by_a_wrong_clock_does_not_wait_for_ever(
+    tmp_path: Path, kubo_node: KuboNode, make_service: Callable[..., Service], random: Random, conclude: Conclude
+) -> None:
+    """A service that refuses and fails pins while the clock is a year ahead; then it is set right."""
+    clock = tmp_path / "clock"
+    set_clock(clock, 400 * DAY)
+    service = make_service("spec", settle=0.0)
+    stage = Stage(tmp_path, kubo_node, service, clock=clock)
+    stage.fill(60, foreign_too=5)
+    service.become(fails=["*q"])
+    stage.run("sync", exits=(1,))
+    stage.churn(random, unpin=10, pin=0, rename=10)
+    for closed in ("maintenance", "full"):
+        service.become(closed=closed)
+        stage.run("sync", exits=(1,))
+    service.become(closed="", fails=[])
+    for days in (0.0, 1.0, 2.0):  # by the right clock, every pause is over in a day at the most
+        set_clock(clock, days * DAY)
+        stage.run("sync", exits=(0, 1, 3))
+    conclude("pauses begun by a clock a year ahead", 1, stage)

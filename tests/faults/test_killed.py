@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,26 @@ def test_kill_9_while_pins_come_and_go_and_change_their_names(
 
 
 @faults
+def test_kill_9_where_the_service_acts_long_after_the_request(
+    tmp_path: Path, kubo_node: KuboNode, make_service: Callable[..., Service], random: Random, conclude: Conclude
+) -> None:
+    """What was under way at the kill has its effect while the next process reads, plans or posts."""
+    service = make_service("spec", settle=0.1)
+    stage = Stage(tmp_path, kubo_node, service)
+    stage.fill(400, foreign_too=20, named=40)
+
+    def between(number: int) -> None:
+        if number % 5 == 4:
+            stage.churn(random, unpin=30, pin=15, rename=15)
+
+    service.late(1.0)
+    killed(stage, random, 20, 60, between)
+    time.sleep(1.5)  # what is still to come
+    service.late(0.0)
+    conclude("kill -9, effects a second late", 20, stage)
+
+
+@faults
 def test_kill_9_of_the_service_in_the_middle_of_everything(
     tmp_path: Path, kubo_node: KuboNode, make_service: Callable[..., Service], random: Random, conclude: Conclude
 ) -> None:
@@ -136,19 +157,28 @@ def test_the_node_killed_in_the_middle_of_its_list(
         cids = stage.fill(2000, foreign_too=50)
         stage.settle()
         times = 0
-        for number in range(10):
+        for number in range(12):
             if number % 2:  # something to remove, were the list believed
                 stage.unpin(random.sample(sorted(stage.wanted.keys() - set(cids[-50:])), 20))
             before = len(stage.there())
             cutter.hold_after(random.randint(2_000, 60_000))
             process = stage.start("sync")
-            wait_until(lambda: cutter.held, "the list to be under way", alive=process)
-            kubo_node.kill()
+            assert wait_until(lambda: cutter.held, "the list to be under way", alive=process)
+            # A node that is stopped ends its list as though it were whole; one that is killed cuts it off.
+            end = threading.Thread(target=kubo_node.kill if number % 4 < 2 else kubo_node.stop)
+            end.start()
+            time.sleep(random.uniform(0, 0.1))
             cutter.release()
+            end.join()
+            if number % 3 == 0:
+                kubo_node.start()  # and back while the pass still asks for it
             wait_until(lambda process=process: not process.running, "the pass to end")  # type: ignore[misc]
             process.kill()
-            assert len(stage.there()) == before, "something was removed on half a list"
-            kubo_node.start()
+            if kubo_node.running:
+                assert stage.there() >= stage.wanted.keys(), "something was removed on half a list"
+            else:
+                assert len(stage.there()) == before, "something was removed while the node was away"
+                kubo_node.start()
             times += 1
             stage.run("sync", exits=(0, 3))
-        conclude("the node killed in mid-list and back", times, stage)
+        conclude("the node killed or stopped in mid-list", times, stage)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinsync.model import PinBody, Removals, Safety
+from pinsync.model import PinBody, PinStatus, Removals, Safety
 from pinsync.planning.guard import SHARE_FLOOR, config_code, judge, tally
 from pinsync.planning.plan import Action, Approval, Decision, Doubt, Entry, Kind, PinState, Shut, State, Step, Tally
 
-from .planning import NOW, cid, entry, key
+from .planning import NOW, cid, decided, entry, key, own, row
 
 OPEN = Safety(grace=0)
 
@@ -184,6 +184,24 @@ def test_the_tally_counts_what_nothing_but_the_limits_would_stop() -> None:
     assert tally(decisions, OPEN, doubts=[Doubt("x", "")]).removals_due == 0
     gone = entry("e", missing=1, state=PinState.MISSING)
     assert tally([decision("e", after=gone)], OPEN).lost == 1
+
+
+def test_the_share_is_of_pins_where_an_update_left_two_of_each_cid() -> None:
+    """Each of six CIDs that nobody wants any more has two pins of ours: twelve removals of twelve pins."""
+    decisions = []
+    for of in "abcdef":
+        rows = [row(of, f"{of}1"), row(of, f"{of}2", PinStatus.QUEUED)]
+        before = entry(of, wanted=False, requestid=f"{of}1", unwanted_since=NOW)
+        owned = [own(of, f"{of}{n}") for n in (1, 2)]
+        decisions.append(decided(None, rows, before, owned, name=of, safety=OPEN))
+    counts = tally(decisions, OPEN)
+    assert (counts.removals_due, counts.owned_live) == (12, 12)
+
+
+def test_a_share_of_a_hundred_is_no_limit() -> None:
+    counts = Tally(owned_live=3, removals_due=9)  # six of which failed, and are not live
+    assert judged(removal(), counts).code == "limit"
+    assert judged(removal(), counts, replace(OPEN, max_removal_share=100)).state is State.DO
 
 
 counts = st.builds(

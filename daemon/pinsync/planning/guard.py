@@ -43,7 +43,8 @@ class Counter:
         if after is not None and after.was_there and not after.missing:
             self.seen += 1
             self.failed += after.state is PinState.FAILED
-            self.owned_live += after.was_there == "ours" and after.state in _LIVE
+            if after.was_there == "ours" and after.state in _LIVE:
+                self.owned_live += max(1, decision.ours)  # pins, as removals are: an update has two of one CID
         if before is not None and before.was_there == "ours":
             self.had += 1
             self.lost += after is not None and after.wanted and after.missing > 0
@@ -224,9 +225,11 @@ def _limit(counts: Tally, safety: Safety) -> str:
         said += f" after {counts.removed_today} in the last 24 h"
     if total > safety.max_removals:
         return f"{said} is more than safety.max_removals = {safety.max_removals} a day"
-    if total > SHARE_FLOOR and 100.0 * total > safety.max_removal_share * before:
+    # A share of 100 is no limit, though pins that failed are removed too and do not count as live.
+    share = safety.max_removal_share
+    if total > SHARE_FLOOR and share < 100.0 and 100.0 * total > share * before:
         return (
-            f"{said} is more than safety.max_removal_share = {safety.max_removal_share:g} % a day "
+            f"{said} is more than safety.max_removal_share = {share:g} % a day "
             f"of the {before} pins of ours there"
         )
     return ""
