@@ -63,7 +63,8 @@ def test_kill_9_while_pins_come_and_go_and_change_their_names(
     tmp_path: Path, kubo_node: KuboNode, make_service: Callable[..., Service], random: Random, conclude: Conclude,
     profile: str,
 ) -> None:  # fmt: skip
-    service = make_service(profile, latency=LATENCY, settle=0.3, list_lag=0.0)
+    # Pinning takes longer than most processes live: the old pin of an update must outlive them too.
+    service = make_service(profile, latency=LATENCY, settle=2.0, list_lag=0.0)
     stage = Stage(tmp_path, kubo_node, service)
     stage.fill(400, foreign_too=20, named=40)
     stage.settle()
