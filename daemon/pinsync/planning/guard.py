@@ -228,10 +228,7 @@ def _limit(counts: Tally, safety: Safety) -> str:
     # A share of 100 is no limit, though pins that failed are removed too and do not count as live.
     share = safety.max_removal_share
     if total > SHARE_FLOOR and share < 100.0 and 100.0 * total > share * before:
-        return (
-            f"{said} is more than safety.max_removal_share = {share:g} % a day "
-            f"of the {before} pins of ours there"
-        )
+        return f"{said} is more than safety.max_removal_share = {share:g} % a day of the {before} pins of ours there"
     return ""
 
 
