@@ -182,12 +182,15 @@ class Soak:
         self._stage.wanted.update(self._manifest)
 
     def _hang_up(self) -> None:
-        """Somebody who connects to the control socket, begins to speak and goes away."""
-        path = next(self._stage.state.parent.glob("*.sock"), None)
-        if path is not None:
+        """Somebody who connects to the control socket, begins to ask or to listen, and goes away."""
+        for asked in ("POST /v1/sync HTTP/1.1\r\n", "GET /v1/events HTTP/1.1\r\nHost: pinsync\r\n\r\n"):
+            path = next(self._stage.state.parent.glob("*.sock"))
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking, suppress(OSError):
+                asking.settimeout(2)
                 asking.connect(str(path))
-                asking.sendall(b"POST /v1/sync HTTP/1.1\r\nHost: pinsync\r\n")
+                asking.sendall(asked.encode())
+                if asked.startswith("GET"):
+                    asking.recv(200)
 
     # -- what it holds ----------------------------------------------------------------------------------------------
 
