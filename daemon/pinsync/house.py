@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -282,9 +283,18 @@ def _write_once(path: Path, text: str) -> None:
 
 @asynccontextmanager
 async def _scratch() -> AsyncIterator[tuple[Spool, AsyncExitStack]]:
-    with Spool() as spool:
-        async with AsyncExitStack() as stack:
-            yield spool, stack
+    try:
+        with Spool() as spool:
+            async with AsyncExitStack() as stack:
+                yield spool, stack
+    except sqlite3.OperationalError as error:
+        # The ledger's own errors are `StateError`s by now. Others are left to it: rows of it are fetched in here too.
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise StateError(
+            "the disk for scratch space is full (SQLite takes $TMPDIR, else /var/tmp or /tmp); nothing more was done. "
+            "Make room there, or set TMPDIR to a directory on another disk"
+        ) from error
 
 
 async def run_pass(

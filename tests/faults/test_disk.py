@@ -45,7 +45,7 @@ def test_a_disk_that_is_full(
             ran = stage.run("sync", exits=(0, 1, 3), TMPDIR=str(small), SQLITE_TMPDIR=str(small))
             if ran.code == 1:
                 full += 1
-                assert "full" in ran.err or "No space left" in ran.err, ran.err
+                assert "is full" in ran.err or "No space left" in ran.err, ran.err
             status = stage.run("status", "--json", exits=range(6))
             assert status.json is not None
             ballast.unlink()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pinsync.errors import StateError
+from pinsync.house import _scratch
 from pinsync.model import PinStatus, RemotePin
 from pinsync.spool import Spool
 
@@ -43,3 +47,15 @@ def test_remotes_have_pages_of_their_own() -> None:
         assert other.add([replace(row("a"), created=5)]) == 0
         assert [pin.created for pin in spool.observed(1)] == [5]
         assert spool.observed_count(0) == 2
+
+
+def test_scratch_space_that_is_full_is_not_taken_for_the_ledger() -> None:
+    async def fill() -> None:
+        async with _scratch() as (spool, _):
+            spool._db.execute("PRAGMA max_page_count = 8")  # as a full disk has SQLite answer
+            sink = spool.remote_sink(0)
+            for n in range(1000):
+                sink.add([row(f"pin {n}", f"r{n}", called="a name")])
+
+    with pytest.raises(StateError, match=r"scratch space is full .* set TMPDIR"):
+        asyncio.run(fill())
