@@ -31,8 +31,10 @@ from pinsync.remote.errors import (
 
 Call = Literal["list", "add", "get", "replace", "delete"]
 
+READ_OF_ERRORS = 64 * 1024
+"""Bytes of an error's body; more is not read for words."""
+
 _WORDS = 200
-_READ = 64 * 1024  # of an error's body; more is not read for words
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _TITLE = re.compile(r"<(title|h1)[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
 _CLOSED = re.compile(
@@ -133,7 +135,7 @@ def failure(remote: str, call: Call, url: str, answer: Answer, secrets: tuple[st
 
 def words(body: bytes, secrets: tuple[str, ...] = ()) -> tuple[str | None, str | None]:
     """A server's (reason, details) in any shape seen: the spec’s, NFT.Storage’s two, text, an HTML title."""
-    text = body[:_READ].decode("utf-8", "replace").strip()
+    text = body[:READ_OF_ERRORS].decode("utf-8", "replace").strip()
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

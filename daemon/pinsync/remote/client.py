@@ -1,7 +1,7 @@
 """One remote, spoken to by the Pinning Service API.
 
 `RemoteClient` has a method for each call and raises `pinsync.remote.errors.RemoteError`s only. It retries what is safe
-to retry, obeys the rate limit, follows no redirect, reads no more than `max_body`, and shows its token to nobody.
+to retry, obeys the rate limit, follows no redirect, reads no more than `max_body` of a list, and shows its token to nobody.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pinsync.clock import Clock
 from pinsync.model import PinBody, RemotePin
 from pinsync.remote.calls import AddResult, ListQuery, RequestRecord, note_request, precedes
 from pinsync.remote.classify import (
+    READ_OF_ERRORS,
     Answer,
     Call,
     doing,
@@ -44,12 +45,14 @@ from pinsync.remote.errors import BadAnswer, NotBegun, NotFound, OutOfService, R
 from pinsync.remote.limits import RateLimiter
 from pinsync.remote.parse import Page, read_json, read_page, read_pin
 from pinsync.remote.transport import Authorization, base_url, lost, trust
+from pinsync.remote.unpack import ASKED_FOR, Unpacker
 
 Auth = Literal["bearer", "basic", "none"]
 Observer = Callable[[RequestRecord], None]
 T = TypeVar("T")
 
 _WRITES = ("add", "replace", "delete")
+_ONE_PIN = 1 << 20  # bytes; an answer about one pin has a few hundred
 _ENDPOINT_HINT = "Check that `endpoint` is a pinning service's."
 
 
@@ -103,7 +106,11 @@ class RemoteClient:
         self._open_lane = partial(
             httpx.AsyncClient,
             auth=Authorization(auth, secret) if secret else None,
-            headers={"User-Agent": f"pinsync/{__version__}", "Accept": "application/json"},
+            headers={
+                "User-Agent": f"pinsync/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": ASKED_FOR,
+            },
             timeout=timeout,
             follow_redirects=False,
             http2=False,
@@ -326,17 +333,25 @@ class RemoteClient:
             self._free.append(lane)
 
     async def _body(self, call: Call, response: httpx.Response) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        async for part in response.aiter_bytes():
-            size += len(part)
-            if size > self._max_body:
+        """The body, unpacked. Of an error no more is read than its words; success beyond bounds is `BadAnswer`."""
+        most = self._max_body if call == "list" else min(self._max_body, _ONE_PIN)
+        failed = not response.is_success
+        unpacker = Unpacker(response.headers.get("content-encoding", ""))
+        body = bytearray()
+        read = 0
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        async for part in response.stream:  # not `aiter_bytes`, which unpacks without bounds
+            read += len(part)
+            body += unpacker.feed(part, (READ_OF_ERRORS if failed else most) - len(body))
+            if failed and max(read, len(body)) > READ_OF_ERRORS:
+                return bytes(body)
+            if max(read, len(body)) > most:
                 raise BadAnswer(
                     self.name,
-                    f"{self.name}: {doing(call)} was answered with more than {self._max_body >> 20} MiB "
+                    f"{self.name}: {doing(call)} was answered with more than {most >> 20} MiB "
                     f"(HTTP {response.status_code}), which was cut off. {_ENDPOINT_HINT}",
                     status=response.status_code,
                     maybe_applied=call in _WRITES,
                 )
-            parts.append(part)
-        return b"".join(parts)
+        unpacker.end()
+        return bytes(body)

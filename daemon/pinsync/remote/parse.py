@@ -26,6 +26,7 @@ _UNIX = date(1970, 1, 1).toordinal()
 _FIRST = (1 - _UNIX) * 86_400 * SECOND  # 0001-01-01
 _LAST = (date(9999, 12, 31).toordinal() - _UNIX + 1) * 86_400 * SECOND - 1  # 9999-12-31T23:59:59.999999999
 _MAX_COUNT = 1 << 53
+_LARGE = 8 << 20  # bytes. Beyond it JSON made of `[],[],…` is refused, which takes thirty times its size in memory
 _DIGITS = frozenset("0123456789")
 
 
@@ -44,7 +45,10 @@ class Page:
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON of an answer. Raises `ValueError`: empty, a web page, not UTF-8, cut short, or nested beyond reason."""
+    """The JSON of an answer. Raises `ValueError`: empty, a web page, not UTF-8, cut short, or nested beyond reason.
+
+    What it takes of memory is bounded: some ten times the size of the body.
+    """
     if not body.strip():
         raise ValueError("an empty answer")
     try:
@@ -53,6 +57,10 @@ def read_json(body: bytes) -> Any:
         raise ValueError("bytes that are not UTF-8") from None
     if text.lstrip()[:1] == "<":
         raise ValueError("a web page")
+    if len(body) > _LARGE and (
+        (body.count(b"[") + body.count(b"{")) * 16 > len(body) or body.count(b",") * 8 > len(body)
+    ):
+        raise ValueError("JSON of a great many values and little in them, which is no list of pins")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
