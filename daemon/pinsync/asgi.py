@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class EmbeddedServer(uvicorn.Server):
@@ -35,3 +37,13 @@ class EmbeddedServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the business of whoever embeds it."""
         yield
+
+
+class EmbeddedProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, without its traceback where a request goes wrong after the answer to it has begun."""
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # too late for another answer
+            self.transport.close()

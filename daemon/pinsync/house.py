@@ -49,7 +49,7 @@ class House:
     """Settings, secrets and what outlives a single pass: the limiters, the clock, the wish to stop."""
 
     settings: Settings
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)  # may hold tokens
     clock: Clock = field(default_factory=SystemClock)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     tokens: dict[str, Token | None] = field(default_factory=dict)

@@ -35,7 +35,9 @@ MOST_WAIT = 60.0
 """Seconds that a case may last, whatever it waits for; clocks are simulated, so none has anything to wait for."""
 
 _SHM = Path("/dev/shm")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +148,68 @@ def sometimes(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 NASTY_TEXT = st.sampled_from(
     [
-        "", " ", "\0", "\x1b[31m", "\n", "\ud800", "\udfff\ud800", "\u202eevil", "a\u0000b", "‮", "%s%n{}", "..", ".", "/",
-        "../../etc/passwd", "x" * 300, "ü" * 260, "é" * 5000, "'", '"', '"""', "\\", "$(id)", "[[pin]]", "-1", "null",
-        "NaN", "1e999", "true", "Qm" * 23, "bafy", "b", "z", "\ufeff", "𝟘", "İ", "ß", "0x10", "١٢",
+        "",
+        " ",
+        "\0",
+        "\x1b[31m",
+        "\n",
+        "\ud800",
+        "\udfff\ud800",
+        "\u202eevil",
+        "a\u0000b",
+        "\u202ex",
+        "%s%n{}",
+        "..",
+        ".",
+        "/",
+        "../../etc/passwd",
+        "x" * 300,
+        "ü" * 260,
+        "é" * 5000,
+        "'",
+        '"',
+        '"""',
+        "\\",
+        "$(id)",
+        "[[pin]]",
+        "-1",
+        "null",
+        "NaN",
+        "1e999",
+        "true",
+        "Qm" * 23,
+        "bafy",
+        "b",
+        "z",
+        "\ufeff",
+        "𝟘",
+        "İ",
+        "ß",
+        "0x10",
+        "١٢",
     ]
-)  # fmt: skip
+)
 TEXT = st.one_of(NASTY_TEXT, st.text(max_size=20), st.text(st.characters(), max_size=20))
 SCALARS: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 3), TEXT,
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    TEXT,
     st.sampled_from([2**31, 2**53, 2**63, -(2**63) - 1, 10**30, 0.5, -0.0, 1e308, float("inf"), float("nan")]),
-    st.sampled_from(["2023-11-15T22:13:20Z", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59.999999999Z",
-                     "2023-11-15T22:13:20.1+99:99", "2023-11-15", "١٢٣٤-01-01T00:00:00Z", "+023-11-15T22:13:20Z",
-                     "2023-11-15T22:13:20.5-0500", "-1"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "2023-11-15T22:13:20Z",
+            "0000-00-00T00:00:00Z",
+            "9999-12-31T23:59:59.999999999Z",
+            "2023-11-15T22:13:20.1+99:99",
+            "2023-11-15",
+            "١٢٣٤-01-01T00:00:00Z",
+            "+023-11-15T22:13:20Z",
+            "2023-11-15T22:13:20.5-0500",
+            "-1",
+        ]
+    ),
+)
 JSONS: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
@@ -174,16 +225,42 @@ EDITS = st.lists(
         st.tuples(st.just("cut"), st.integers(0, 1000)),
         st.tuples(st.just("flip"), st.integers(0, 1000), st.integers(1, 255)),
         st.tuples(st.just("put"), st.integers(0, 1000), st.binary(max_size=6)),
-        st.tuples(st.just("put"), st.integers(0, 1000), st.sampled_from(
-            [b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3(", b"\xed\xa0\x80", b'"', b"\\u", b"\\ud800", b"[" * 5000,
-             b"{", b"}", b"]", b",", b":", b"\n", b"\r\n", b"9" * 5000, b"1e999", b"-", b"<html>", b"NaN"]
-        )),
+        st.tuples(
+            st.just("put"),
+            st.integers(0, 1000),
+            st.sampled_from(
+                [
+                    b"\0",
+                    b"\xff\xfe",
+                    b"\xef\xbb\xbf",
+                    b"\xc3(",
+                    b"\xed\xa0\x80",
+                    b'"',
+                    b"\\u",
+                    b"\\ud800",
+                    b"[" * 5000,
+                    b"{",
+                    b"}",
+                    b"]",
+                    b",",
+                    b":",
+                    b"\n",
+                    b"\r\n",
+                    b"9" * 5000,
+                    b"1e999",
+                    b"-",
+                    b"<html>",
+                    b"NaN",
+                ]
+            ),
+        ),
         st.tuples(st.just("drop"), st.integers(0, 1000), st.integers(1, 30)),
         st.tuples(st.just("twice"), st.integers(0, 1000), st.integers(1, 200)),
         st.tuples(st.just("move"), st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 60)),
     ),
-    min_size=1, max_size=4,
-).map(lambda edits: [list(edit) for edit in edits])  # fmt: skip
+    min_size=1,
+    max_size=4,
+).map(lambda edits: [list(edit) for edit in edits])
 """Edits of bytes for `edited`; places are in thousandths of the length."""
 
 

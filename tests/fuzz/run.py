@@ -96,13 +96,19 @@ def work(names: Sequence[str], until: float, number: int) -> dict[str, Tally]:
             run = given(TARGETS[name].cases)(attempt_of(attempt))
             run = seed(chance.getrandbits(64))(run)
             run = settings(
-                max_examples=100_000, database=None, deadline=None, suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate, Phase.shrink), print_blob=False,
-            )(run)  # fmt: skip
+                max_examples=100_000,
+                database=None,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                phases=(Phase.generate, Phase.shrink),
+                print_blob=False,
+            )(run)
             try:
                 run()
-            except (Over, Exception) as error:
-                if attempt.last is None and not isinstance(error, Over):
+            except Over:
+                pass
+            except Exception:
+                if attempt.last is None:
                     raise
             if attempt.last is not None:
                 where, case, error = attempt.last
@@ -156,4 +162,3 @@ def main() -> int:
             print(f"           {where}\n           {file}")
     print(f"{sum(tally.cases for tally in total.values()):,} cases, {findings} found")
     return 1 if findings else 0
-

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pinsync.asgi import EmbeddedServer
+from pinsync.asgi import EmbeddedProtocol, EmbeddedServer
 from pinsync.clock import Clock
 from pinsync.emulator.app import CLOSE, create_app
 from pinsync.emulator.behaviour import Behaviour, Rate
@@ -144,7 +143,7 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
     return sock, f"http://{name}:{sock.getsockname()[1]}"
 
 
-class _Protocol(H11Protocol):
+class _Protocol(EmbeddedProtocol):
     """uvicorn's HTTP/1.1, which also lets the application close the connection: a fault that ASGI has no word for."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -1,7 +1,8 @@
 """One remote, spoken to by the Pinning Service API.
 
 `RemoteClient` has a method for each call and raises `pinsync.remote.errors.RemoteError`s only. It retries what is safe
-to retry, obeys the rate limit, follows no redirect, reads no more than `max_body` of a list, and shows its token to nobody.
+to retry, obeys the rate limit, follows no redirect, reads no more of a list than `max_body`, and shows its token to
+nobody.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from collections.abc import Collection, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _LIMIT = 64 * 1024  # bytes; the longest token that a service hands out has a few thousand
 _HEADER = re.compile(r"[!-~]+")  # what any HTTP library and server takes in a header, without spaces
 _WORLD = 0o004
+_LONG = re.compile(r"[!-.0-~]{20}")
+_FILE = re.compile(r"\.(token|txt|key|secret|jwt|pem|conf|cred|credential|authorization)s?$", re.IGNORECASE)
 
 
 class CredentialError(ConfigError):
@@ -172,6 +175,12 @@ def _read(who: str, where: str, path: Path, what: str = "the token") -> tuple[st
         content, mode = read_small(path, _LIMIT)
         text = decode(content).strip()
     except Unreadable as problem:
+        key = where.partition(" ")[0]
+        if _pasted(path):
+            raise CredentialError(who, (
+                f"{key} names no file, and looks like the secret itself, so it is not shown. Write the secret into a "
+                f"file that only this user can read, and name that file in {key}"
+            )) from None  # fmt: skip
         raise CredentialError(who, f"{where} {problem}", elsewhere=problem.elsewhere) from None
     if not text:
         raise CredentialError(who, f"{where} is empty; write {what} into it")
@@ -180,6 +189,21 @@ def _read(who: str, where: str, path: Path, what: str = "the token") -> tuple[st
     if not mode & _WORLD:
         return text, ()
     return text, (f"{who}: every user of this machine can read {path}; close it with: chmod o-rwx {path}",)
+
+
+def _pasted(path: Path) -> bool:
+    """Whether what should name a file looks like a token that somebody put in its place.
+
+    Judged is what is not there: long, letters and digits mixed, no ending that files of secrets have.
+    """
+    there = path
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    missing = path.parts[len(there.parts) :]
+    return any(
+        _LONG.search(part) and re.search("[0-9]", part) and re.search("[A-Za-z]", part) and not _FILE.search(part)
+        for part in missing
+    )
 
 
 def _checked(who: str, where: str, secret: str, user_and_password: bool) -> str:
