@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pinsync.remote.errors import RemoteError
-from pinsync.remote.transport import trust
+from pinsync.remote.transport import opened, trust
 
 from .cli_process import environment
 
@@ -35,6 +35,28 @@ def test_an_authority_of_ones_own_comes_on_top(tmp_path: Path) -> None:
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_authorities_that_the_environment_names_and_has_not_are_told(
+    variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
+    if variable == "SSL_CERT_DIR":
+        trust("attic", "https://api.example", None)  # OpenSSL takes a directory that is not there for an empty one
+        return
+    with pytest.raises(RemoteError, match="SSL_CERT_FILE or .SSL_CERT_DIR names cannot be used: No such file"):
+        trust("attic", "https://api.example", None)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:pa55w0rd@127.0.0.1:1", "foo://user:pa55w0rd@x", "http://user:pa55w0rd@[::1"]
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(RemoteError, match=r"attic: the proxy that the environment names .* cannot be used") as raised:
+        opened("attic", httpx.AsyncClient)
+    assert "pa55w0rd" not in str(raised.value)
 
 
 def test_no_request_searches_the_disk_for_modules(tmp_path: Path) -> None:

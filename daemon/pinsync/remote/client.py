@@ -45,7 +45,7 @@ from pinsync.remote.classify import (
 from pinsync.remote.errors import BadAnswer, NotBegun, NotFound, OutOfService, RateLimited, RemoteError, Unreachable
 from pinsync.remote.limits import RateLimiter
 from pinsync.remote.parse import Page, read_json, read_page, read_pin
-from pinsync.remote.transport import Authorization, base_url, lost, trust
+from pinsync.remote.transport import Authorization, base_url, lost, opened, trust
 from pinsync.remote.unpack import ASKED_FOR, Unpacker
 
 Auth = Literal["bearer", "basic", "none"]
@@ -325,7 +325,7 @@ class RemoteClient:
     def _lane(self) -> Iterator[httpx.AsyncClient]:
         """A connection that is free; the limiter sees to it that there are no more than `concurrency`."""
         if not self._free:
-            self._free.append(self._open_lane())
+            self._free.append(opened(self.name, self._open_lane))
             self._lanes.append(self._free[-1])
         lane = self._free.pop()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,6 +50,22 @@ def lost(remote: str, base: str, call: Call, error: Exception, secrets: tuple[st
         f"{remote}: {doing(call)} failed, {why}. {hint}",
         maybe_applied=call in ("add", "replace", "delete") and not isinstance(error, _NOT_SENT),
         transient=transient,
+    )
+
+
+def opened(name: str, make: Callable[[], httpx.AsyncClient]) -> httpx.AsyncClient:
+    """A client, or in words why there is none: a proxy of the environment. Its address, which may hold a password, is
+    not shown. Raises `RemoteError`."""
+    try:
+        return make()
+    except ImportError:
+        why = "a SOCKS proxy needs the package socksio (pip install httpx[socks])"
+    except (ValueError, httpx.InvalidURL):
+        why = "it is no address of one"
+    raise RemoteError(
+        name,
+        f"{name}: the proxy that the environment names (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) cannot be used: {why}. "
+        "Correct the variable, or unset it.",
     )
 
 
@@ -99,7 +115,14 @@ def trust(name: str, base: str, ca_file: Path | None) -> ssl.SSLContext | bool:
     """
     if ca_file is None and base.startswith("http:"):
         return False
-    context = httpx.create_ssl_context()
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:
+        raise RemoteError(
+            name,
+            f"{name}: the authorities that $SSL_CERT_FILE or $SSL_CERT_DIR names cannot be used: "
+            f"{error.strerror or error}. Correct the variable, or unset it.",
+        ) from None
     if ca_file is None:
         return context
     try:
