@@ -112,7 +112,7 @@ def whole(value: Any, status: int = 200) -> bytes:
 def streamed(rows: Sequence[Any], trailer: str = "") -> bytes:
     lines = [json.dumps(row).encode() + b"\n" for row in rows]
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(line), line) for line in lines)
-    last = f"X-Stream-Error: {trailer}\r\n".encode() if trailer else b""
+    last = f"X-Stream-Error: {trailer}\r\n".encode("utf-8", "replace") if trailer else b""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTrailer: X-Stream-Error\r\n"
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + last + b"\r\n"
 

@@ -483,7 +483,7 @@ def test_the_servers_own_words_are_shortened_and_made_harmless() -> None:
     error = Server(answer(400, spec("BAD\x1b[31m", f"your token {TOKEN} is " + "x" * 900))).fail(add)
     assert error.reason == "BAD [31m"
     assert error.details is not None
-    assert error.details.startswith("your token [token] is xxx")
+    assert error.details.startswith("your token [secret] is xxx")
     assert len(str(error)) < 500
     assert "\x1b" not in str(error)
 

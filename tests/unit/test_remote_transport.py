@@ -45,7 +45,7 @@ def test_authorities_that_the_environment_names_and_has_not_are_told(
     if variable == "SSL_CERT_DIR":
         trust("attic", "https://api.example", None)  # OpenSSL takes a directory that is not there for an empty one
         return
-    with pytest.raises(RemoteError, match="SSL_CERT_FILE or .SSL_CERT_DIR names cannot be used: No such file"):
+    with pytest.raises(RemoteError, match=r"SSL_CERT_FILE or .SSL_CERT_DIR names cannot be used: No such file"):
         trust("attic", "https://api.example", None)
 
 

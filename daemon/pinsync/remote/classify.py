@@ -6,7 +6,6 @@ shortened, freed of control characters and of our token, should the server echo 
 
 from __future__ import annotations
 
-import base64
 import email.utils
 import json
 import math
@@ -14,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pinsync.clock import rfc3339
 from pinsync.remote.errors import (
@@ -28,6 +27,7 @@ from pinsync.remote.errors import (
     RemoteError,
     Unreachable,
 )
+from pinsync.secrecy import hidden
 
 Call = Literal["list", "add", "get", "replace", "delete"]
 
@@ -155,21 +155,8 @@ def words(body: bytes, secrets: tuple[str, ...] = ()) -> tuple[str | None, str |
 
 def tidy(text: str, secrets: tuple[str, ...] = ()) -> str:
     """A stranger's text made fit for a message: no secrets, no control characters, at most about 200 characters."""
-    for secret in secrets:
-        text = text.replace(secret, "[token]")
-    text = " ".join(_CONTROL.sub(" ", text).split())
+    text = " ".join(_CONTROL.sub(" ", hidden(text, secrets)).split())
     return text if len(text) <= _WORDS else text[: _WORDS - 1] + "…"
-
-
-def secrets_of(auth: str, token: str) -> tuple[str, ...]:
-    """Every form in which a server might echo a token, longest first, the halves of `user:password` included."""
-    if not token:
-        return ()
-    forms = {token, quote(token, safe=""), base64.b64encode(token.encode()).decode()}
-    if auth == "basic" and ":" in token:
-        forms.add(token.split(":", 1)[1])
-    forms |= {json.dumps(form)[1:-1] for form in forms}
-    return tuple(sorted((form for form in forms if form), key=len, reverse=True))
 
 
 def retry_at(answer: Answer) -> float | None:
@@ -221,13 +208,14 @@ def doing(call: Call) -> str:
 
 
 def _redirected(remote: str, what: str, url: str, answer: Answer, secrets: tuple[str, ...]) -> RemoteError:
+    location = hidden(answer.headers.get("location", ""), secrets)  # first: a host is shown in small letters
     try:
-        to = urlsplit(urljoin(url, answer.headers.get("location", "")))
+        to = urlsplit(urljoin(url, location))
         port = f":{to.port}" if to.port else ""
         place = tidy(f"{to.scheme}://{to.hostname}{port}{to.path}", secrets) if to.hostname else ""
     except ValueError:
         place = ""
-    if not answer.headers.get("location") or not place:
+    if not location or not place:
         return BadAnswer(
             remote,
             f"{what} was answered with HTTP {answer.status}, which leads nowhere. Check `endpoint` of {remote!r}.",

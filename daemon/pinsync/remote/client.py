@@ -38,7 +38,6 @@ from pinsync.remote.classify import (
     failure,
     reset_at,
     retry_at,
-    secrets_of,
     server_date,
     tidy,
 )
@@ -47,6 +46,7 @@ from pinsync.remote.limits import RateLimiter
 from pinsync.remote.parse import Page, read_json, read_page, read_pin
 from pinsync.remote.transport import Authorization, base_url, lost, opened, trust
 from pinsync.remote.unpack import ASKED_FOR, Unpacker
+from pinsync.secrecy import hidden_bytes, spellings
 
 Auth = Literal["bearer", "basic", "none"]
 Observer = Callable[[RequestRecord], None]
@@ -101,7 +101,7 @@ class RemoteClient:
         self._limited: RateLimited | None = None
         self._base = base_url(name, endpoint)
         secret = token.get_secret_value() if token and auth != "none" else ""
-        self._secrets = secrets_of(auth, secret)
+        self._secrets = spellings(secret, pair=auth == "basic")
         self._unsendable = auth != "none" and not (secret and secret.isascii() and secret.isprintable())
         # A lane is a client with one connection. One client with many would look through all of them at each request.
         self._open_lane = partial(
@@ -345,7 +345,7 @@ class RemoteClient:
             read += len(part)
             body += unpacker.feed(part, (READ_OF_ERRORS if failed else most) - len(body))
             if failed and max(read, len(body)) > READ_OF_ERRORS:
-                return bytes(body)
+                break
             if max(read, len(body)) > most:
                 raise BadAnswer(
                     self.name,
@@ -354,5 +354,6 @@ class RemoteClient:
                     status=response.status_code,
                     maybe_applied=call in _WRITES,
                 )
-        unpacker.end()
-        return bytes(body)
+        else:
+            unpacker.end()
+        return hidden_bytes(bytes(body), self._secrets)  # it ends in names, messages and the ledger

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from contextlib import suppress
 
 import httpx
 from pydantic import SecretStr
 
 from pinsync.clock import Clock
 from pinsync.errors import NodeError
+from pinsync.secrecy import spellings
 from pinsync.sources.kubo_api import ApiAddress
 from pinsync.sources.kubo_pins import printable, quote
 
@@ -146,5 +148,10 @@ def authorization_header(secret: SecretStr) -> tuple[str, tuple[str, ...]]:
         credentials = ""
     if not credentials or not text.isprintable() or not f"{scheme}{credentials}".isascii():
         raise ValueError('it is empty or no HTTP header can carry it; write one line, "Bearer …" or "Basic …"')
-    # the longest first, so that no part of one is left over
-    return f"{scheme} {credentials}", tuple(sorted({text, credentials, value or text}, key=len, reverse=True))
+    pair = value if kind == "basic" else text if ":" in text and not space else ""
+    if scheme == "Basic":
+        with suppress(ValueError):
+            pair = base64.b64decode(credentials, validate=True).decode()
+    forms = {form for secret in (text, credentials, value) for form in spellings(secret)}
+    hide = sorted(forms | set(spellings(pair, pair=True)), key=len, reverse=True)
+    return f"{scheme} {credentials}", tuple(hide)

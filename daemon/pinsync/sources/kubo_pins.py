@@ -11,6 +11,7 @@ from typing import Any
 
 from pinsync.cid import CidError, key_of, shorten
 from pinsync.model import NodeReading
+from pinsync.secrecy import hidden
 
 PinRow = tuple[bytes, str, str | None]
 """A recursive pin: normalised CID, the node's spelling, its name (None: the node does not tell)."""
@@ -194,9 +195,7 @@ class NameFilter:
 
 def printable(text: str, width: int = 300, hide: Sequence[str] = ()) -> str:
     """A server's words made fit for a message: one line, no control characters, no secret of `hide`, not endless."""
-    for secret in hide:
-        text = text.replace(secret, "[secret]")
-    line = " ".join(text[: 4 * width].split())
+    line = " ".join(hidden(text, hide)[: 4 * width].split())
     return shorten("".join(c if c.isprintable() else "\ufffd" for c in line), width)
 
 
