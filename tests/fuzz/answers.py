@@ -132,10 +132,12 @@ def lies(call: str, request: httpx.Request, status: int, true: bytes, spoilt: by
     if not good:
         return status == 404  # "no such pin"
     try:
-        value = read_json(spoilt)
-        page = read_page(value) if call == "list" else read_pin(value)
-        told = read_json(true)
-        return page != (read_page(told) if call == "list" else read_pin(told))
+        value, told = read_json(spoilt), read_json(true)
+        if call == "get":
+            return read_pin(value) != read_pin(told)
+        page, truth = read_page(value), read_page(told)
+        # A list with rows that cannot be understood is not complete, so that nothing may come of what it lacks.
+        return any(pin not in truth.pins for pin in page.pins) or (not page.skipped and page != truth)
     except ValueError:
         return spoil["packed"] is not None or spoil["coding"] is not None
 
@@ -163,10 +165,8 @@ def _check(mirror: Mirror, case: Case) -> None:
     mirror.transports["there"] = lambda inner: Spoiling(inner, case["spoils"], lied)
     for _ in range(2):
         _look(mirror, case)
-    made = sum(map(len, mirror.there().values()))
     assert harm == [], harm
-    if not lied:
-        assert made <= 10, f"pins were added twice: {mirror.there()}"
+    assert lied or all(len(statuses) == 1 for statuses in mirror.there().values()), f"added twice: {mirror.there()}"
     mirror.transports.clear()
     for _ in range(6):
         mirror.later(case["pause"])

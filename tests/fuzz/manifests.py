@@ -7,6 +7,7 @@ does not name any more. Then edited by the command's functions, which keep what 
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def check(case: Case) -> None:
         path.unlink()
         write(path.parent, case["files"])
         found = read(path)
+        _agrees(path, found)
         gone: list[str] = []
 
         def watch(request: Request) -> None:
@@ -109,6 +111,24 @@ def check(case: Case) -> None:
         if found:
             assert all(len(statuses) == 1 for statuses in mirror.there().values()), mirror.there()
         _edit(path, found)
+
+
+def _agrees(path: Path, found: Manifest | None) -> None:
+    """A second opinion of the main file, by Python's own parser: whether it is TOML, and which CIDs it names."""
+    if not path.is_file() or path.stat().st_size > 1 << 20:
+        return
+    try:
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        named = [table["cid"] for table in data.get("pin", [])]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        assert found is None, "taken for a manifest"
+        return
+    except RecursionError:
+        return
+    if found is not None:
+        assert {key_of(text.removeprefix("ipfs://").removeprefix("/ipfs/")) for text in named} <= {
+            pin.key for pin in found.pins
+        }
 
 
 def _edit(path: Path, found: Manifest | None) -> None:

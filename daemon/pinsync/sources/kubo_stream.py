@@ -23,6 +23,7 @@ _READ = 1 << 16
 _BUFFER = 1 << 18
 _GATHER = 0.01  # seconds
 _MAX_HEAD = 1 << 16
+_MAX_BEFORE = 1 << 20  # bytes until the answer proper: `100 Continue` may come any number of times
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]{0,200})?\r\n")
 _MAX_CHUNK_LINE = 256
 
@@ -163,6 +164,7 @@ async def _exchange(
         writer.write(talk.send(h11.EndOfMessage()) or b"")
         async with asyncio.timeout(patience):
             await writer.drain()
+    read = 0
     while True:
         event = talk.next_event()
         if isinstance(event, h11.Response):
@@ -172,6 +174,9 @@ async def _exchange(
                 data = await reader.read(_READ)
             if not data:
                 raise h11.RemoteProtocolError("the server closed the connection without an answer")
+            read += len(data)
+            if read > _MAX_BEFORE:
+                raise h11.RemoteProtocolError("the server goes on to announce an answer that does not come")
             talk.receive_data(data)
 
 

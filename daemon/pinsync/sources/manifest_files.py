@@ -75,7 +75,7 @@ class Disk:
                     raise NotAFile(errno.EINVAL, os.strerror(errno.EINVAL))
                 if before.st_size > limit:
                     raise TooLarge(before.st_size)
-                data = file.read(limit + 1)
+                data = file.read(before.st_size + 1)  # room for what is there, not for what may be
                 after = os.fstat(handle)
             # By its path too: an editor may have put another file in its place meanwhile.
             if len(data) == before.st_size and _state(before) == _state(after) == _state(path.stat()):
