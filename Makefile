@@ -4,8 +4,8 @@
 # PYTHON=…    the Python (3.11 or newer) that .venv is made with; by default the first one found
 # WORKERS=…   processes that run tests side by side (default 2; 0 for none)
 # PYTEST=…    more arguments for pytest: make test PYTEST='-k ledger -x'
-# MINUTES=…   how long `make soak` lasts (default 60)
 # SEED=…      repeats the chances of a `make test-faults` or `make soak`, which print theirs
+# MINUTES=…   how long `make soak` and `make fuzz` last (default 60)
 
 PYTHON ?=
 WORKERS ?= 2
@@ -25,7 +25,7 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults soak lint monitoring bench wheel man clean new-venv
+.PHONY: help demo test test-unit test-services test-faults soak fuzz lint monitoring bench wheel man clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ test-faults: .venv/.dev ## kill -9, cut answers, full disks, wrong clocks… on 
 soak: .venv/.dev ## a daemon's month in an hour (MINUTES=…), and a year behind it: fails where something grows
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && \
 	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_SEED="$(SEED)" PYTHONPATH=daemon:. $(BIN)/python -m tests.faults.soak $(MINUTES)
+
+fuzz: .venv/.dev ## try inputs that nobody would write, for an hour (MINUTES=60), on two cores
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

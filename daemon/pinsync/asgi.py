@@ -43,7 +43,7 @@ class EmbeddedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, without its traceback where a request goes wrong after the answer to it has begun."""
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        try:
             super().send_400_response(msg)
-        else:  # too late for another answer
+        except h11.LocalProtocolError:  # too late for another answer, or one to HEAD, which has no body
             self.transport.close()

