@@ -157,7 +157,9 @@ BAD_VALUES = st.one_of(
 
 def pairs(table: str) -> st.SearchStrategy[str]:
     keys = sorted(TABLES[table].model_fields)
-    good = st.sampled_from(keys).flatmap(lambda key: st.sampled_from(GOOD[key]).map(lambda value: f"{key} = {value}"))
+    good = st.sampled_from(keys).flatmap(
+        lambda key: st.sampled_from(GOOD.get(key, ['""', '"x"'])).map(lambda value: f"{key} = {value}")
+    )
     bad = st.tuples(st.sampled_from([*keys, "x", "token", "max_removal", '""', "safety.grace"]), BAD_VALUES).map(
         " = ".join
     )

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pinsync.settings.places import socket_path
 from tests.fuzz.kit import EDITS, JSONS, TEXT, Case, Target, edited
-from tests.unit.service_kit import PATIENCE, TOKEN, Lines, Rig, cid, manifest
+from tests.unit.service_kit import PATIENCE, TOKEN, Lines, Rig, cid, manifest, until
 
 PATHS = [
     "/v1/status",
@@ -65,7 +65,7 @@ def daemon() -> Rig:
     """The daemon, with two pins mirrored, until the process ends."""
     logging.getLogger("asyncio").addHandler(NOISE)
     directory = tempfile.TemporaryDirectory(prefix="pinsync-fuzz-")
-    rig = Rig(Path(directory.name), every="1h")
+    rig = Rig(Path(directory.name), every="1h", extra='[listen]\naddress = "127.0.0.1:0"\n')
     rig.__enter__()
     rig.pins.write_text(manifest(1, 2))
     rig.emulator.seed_pins([cid(9)])
@@ -79,11 +79,11 @@ def daemon() -> Rig:
     return rig
 
 
-def exchanged(path: Path, pieces: list[bytes]) -> bytes:
-    """What the daemon answers to these bytes."""
-    with socket.socket(socket.AF_UNIX) as sock:
+def exchanged(place: str | tuple[str, int], pieces: list[bytes]) -> bytes:
+    """What the daemon answers to these bytes, at its socket or at its listener."""
+    with socket.socket(socket.AF_UNIX if isinstance(place, str) else socket.AF_INET) as sock:
         sock.settimeout(PATIENCE)
-        sock.connect(str(path))
+        sock.connect(place)
         answer = bytearray()
         try:
             for piece in pieces:
@@ -91,16 +91,35 @@ def exchanged(path: Path, pieces: list[bytes]) -> bytes:
             sock.shutdown(socket.SHUT_WR)
             while data := sock.recv(1 << 16):
                 answer += data
-        except (BrokenPipeError, ConnectionResetError):
+        except TimeoutError:
+            raise
+        except OSError:  # it was closed at the other end, with what we still had to say unread
             pass
         return bytes(answer)
+
+
+def status(path: Path) -> dict[str, Any]:
+    """What `status` says, so that the daemon lives."""
+    well = exchanged(str(path), [b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"])
+    assert well.startswith(b"HTTP/1.1 200"), well[:200]
+    found: dict[str, Any] = json.loads(well.partition(b"\r\n\r\n")[2])
+    return found
+
+
+@lru_cache(maxsize=1)
+def listener(path: Path) -> tuple[str, int]:
+    """Where the daemon of this socket listens for all of the machine."""
+    address: str = until(lambda: str((status(path)["daemon"]["listen"] or {}).get("address") or ""), "a listener")
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def check(case: Case) -> None:
     rig = daemon()
     path = socket_path(rig.load(), rig.env)
-    text = request(case)
-    answer = exchanged(path, [text[at : at + case["piece"]] for at in range(0, len(text), case["piece"])])
+    place: str | tuple[str, int] = listener(path) if case["to"] == "listener" else str(path)
+    text = request(case, "x" if isinstance(place, str) else f"{place[0]}:{place[1]}")
+    answer = exchanged(place, [text[at : at + case["piece"]] for at in range(0, len(text), case["piece"])])
     assert not answer or answer.startswith(b"HTTP/1.1 "), answer[:200]
     assert b"bug in pinsync" not in answer, answer[:500]
     assert b"Traceback" not in answer
@@ -109,18 +128,19 @@ def check(case: Case) -> None:
     noise, NOISE.lines = NOISE.lines, []
     assert not noise, noise[-1]
     assert rig.alive
-    well = exchanged(path, [b"GET /v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"])
-    assert well.startswith(b"HTTP/1.1 200"), well[:200]
-    status = json.loads(well.partition(b"\r\n\r\n")[2])
-    assert status["remotes"][0]["foreign"] == 1
+    found = status(path)
+    assert found["remotes"][0]["foreign"] == 1
     assert rig.there() == {cid(1), cid(2), cid(9)}
 
 
-def request(case: Case) -> bytes:
+def request(case: Case, host: str) -> bytes:
     query = "&".join(f"{name}={text}" for name, text in case["query"])
     target = (case["path"] + (f"?{query}" if query else "")).encode("utf-8", "replace")
     body = case["body"] if isinstance(case["body"], bytes) else json.dumps(case["body"]).encode()
-    headers = [b"Host: x", *(f"{name}: {text}".encode("utf-8", "replace") for name, text in case["headers"])]
+    headers = [
+        f"Host: {host}".encode(),
+        *(f"{name}: {text}".encode("utf-8", "replace") for name, text in case["headers"]),
+    ]
     if case["framed"] == "length":
         headers.append(b"Content-Length: %d" % len(body))
     elif case["framed"] == "chunked":
@@ -154,6 +174,7 @@ CONTROL = Target(
     "control",
     st.fixed_dictionaries(
         {
+            "to": st.sampled_from(["socket", "socket", "listener"]),
             "method": st.sampled_from(
                 ["GET", "POST", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "get", "X" * 300]
             ),

@@ -115,7 +115,7 @@ def check(case: Case) -> None:
 
 def _agrees(path: Path, found: Manifest | None) -> None:
     """A second opinion of the main file, by Python's own parser: whether it is TOML, and which CIDs it names."""
-    if not path.is_file() or path.stat().st_size > 1 << 20:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > 1 << 20:
         return
     try:
         data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))

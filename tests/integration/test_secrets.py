@@ -132,13 +132,17 @@ class Desk:
         path.chmod(mode)
         return path
 
-    def configure(self, *remotes: str, kubo: str = "mirror = false", state: str = "pinsync") -> Path:
+    def configure(
+        self, *remotes: str, kubo: str = "mirror = false", state: str = "pinsync", more: str = "", timeout: str = "20s"
+    ) -> Path:
         path = self.path / "config.toml"
         (self.path / "pins.toml").write_text("".join(f'[[pin]]\ncid = "{cid(number)}"\n' for number in range(2)))
         path.write_text(
-            f'[kubo]\n{kubo}\nretry_for = "0s"\ntimeout = "1s"\n'
-            f'[state]\npath = "state/{state}.db"\n[safety]\ngrace = "0s"\n'
-            + "\n".join(f'[[remote]]\nrate = ""\nretry_for = "0s"\ntimeout = "0.2s"\n{remote}' for remote in remotes)
+            f'[kubo]\n{kubo}\nretry_for = "0s"\ntimeout = "20s"\n'
+            f'[state]\npath = "state/{state}.db"\n[safety]\ngrace = "0s"\n{more}\n'
+            + "\n".join(
+                f'[[remote]]\nrate = ""\nretry_for = "0s"\ntimeout = "{timeout}"\n{remote}' for remote in remotes
+            )
         )
         return path
 
@@ -336,7 +340,7 @@ def _search_node(url: str, secret: str) -> None:
 def test_no_fault_of_a_service_makes_it_tell(fault: str, desk: Desk, logged: list[str]) -> None:
     with EmulatorServer("spec", token=TOKEN) as there:
         desk.secret("token", TOKEN)
-        desk.configure(f'name = "there"\nendpoint = "{there.url}"\ntoken_file = "secrets/token"\n')
+        desk.configure(f'name = "there"\nendpoint = "{there.url}"\ntoken_file = "secrets/token"\n', timeout="0.2s")
         for method in ("GET", "POST"):
             there.emulator.faults.next(fault, method=method, times=2, headers={"Retry-After": "3600", "X": TOKEN})
             desk.run("-v", "sync")
@@ -566,6 +570,7 @@ def test_processes_and_the_daemon_do_not_tell(desk: Desk) -> None:
             f'name = "bearer"\nendpoint = "{server.url}"\n',
             f'name = "basic"\nauth = "basic"\nendpoint = "{server.url}"\n',
             kubo=f'api = "{node.url}"',
+            more='[metrics]\ntextfile = "state/pinsync.prom"\n[schedule]\nevery = "1s"\n',
         )
         env = environment(desk.path, PINSYNC_DEBUG="1", CREDENTIALS_DIRECTORY=str(desk.secrets))
         config = str(desk.path / "config.toml")
@@ -579,6 +584,8 @@ def test_processes_and_the_daemon_do_not_tell(desk: Desk) -> None:
         try:
             settings = load(Path(config), env={"HOME": str(desk.path)})
             path = socket_path(settings, {"HOME": str(desk.path)})
+            _asked(path, "GET", "/v1/status", daemon)
+            events = _listening(path)
             for mood[0] in (503, 401, 301, 200):
                 assert b"exit_code" in _asked(path, "POST", "/v1/sync", daemon)
                 for method, target in (
@@ -589,11 +596,18 @@ def test_processes_and_the_daemon_do_not_tell(desk: Desk) -> None:
                     ("GET", "/v1/ls?remote=bearer"),
                     ("GET", "/v1/ls?remote=basic"),
                     ("GET", "/v1/nonsense"),
+                    ("GET", "/metrics"),
+                    ("GET", "/healthz"),
+                    ("GET", "/readyz"),
                     ("POST", "/v1/adopt"),
                 ):
                     clean(_asked(path, method, target, daemon), target)
                 _look_at_processes(daemon.pid)
             assert server.told and node.told
+            heard = events.recv(1 << 20)
+            assert heard.startswith(b"HTTP/1.1 200")
+            clean(heard)
+            events.close()
         finally:
             daemon.send_signal(signal.SIGTERM)
             assert daemon.wait(30) == 0
@@ -625,6 +639,15 @@ def _asked(path: Path, method: str, target: str, daemon: subprocess.Popen[bytes]
                 answer += data
             clean(bytes(answer), target)
             return bytes(answer)
+
+
+def _listening(path: Path) -> socket.socket:
+    """A connection that is told what happens in the daemon."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(30)
+    sock.connect(str(path))
+    sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    return sock
 
 
 def _look_at_processes(pid: int) -> None:
