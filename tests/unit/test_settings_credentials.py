@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -230,3 +231,41 @@ class TestAuthorization:
     def test_a_missing_file_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(CredentialError, match=r"kubo kubo: authorization_file .*gone is not there"):
             load_authorization(replace(NODE, authorization_file=tmp_path / "gone"), {})
+
+
+class TestWhatNamesNoFile:
+    """A token that was pasted where the name of its file belongs."""
+
+    @pytest.mark.parametrize(
+        "pasted",
+        [
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.x1y2z3",
+            "3f2b8c1e-9d41-4a7e-8f5e-0c1d2e3f4a5b",
+            "user:passw0rd-that-is-long-enough",
+            "AbC123+/dEf456GhI789jKlMnO==",
+            "x1" * 200,
+        ],
+    )
+    def test_is_not_shown(self, pasted: str, tmp_path: Path) -> None:
+        def said(read: Callable[[], object]) -> str:
+            with pytest.raises(CredentialError, match="names no file, and looks like the secret itself") as caught:
+                read()
+            return str(caught.value)
+
+        remote = replace(REMOTE, token_file=tmp_path / pasted)
+        node = replace(NODE, authorization_file=tmp_path / pasted)
+        for text in (said(lambda: load_token(remote, {})), said(lambda: load_authorization(node, {}))):
+            assert not any(part in text for part in (*pasted.split("/"), pasted[:8]))
+
+    @pytest.mark.parametrize(
+        "name",
+        ["token", "nft.storage.token", "tokens/production-of-web-1-since-2026.txt", "nft-storage-production-key"],
+    )
+    def test_the_name_of_a_file_is(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(CredentialError, match=f"{name} is not there"):
+            load_token(replace(REMOTE, token_file=tmp_path / name), {})
+
+    def test_what_is_there_is_shown_whatever_its_name(self, tmp_path: Path) -> None:
+        (tmp_path / "a1b2c3d4e5f6a1b2c3d4e5f6a1b2").mkdir()
+        with pytest.raises(CredentialError, match="a1b2c3d4e5f6a1b2c3d4e5f6a1b2/token is not there"):
+            load_token(replace(REMOTE, token_file=tmp_path / "a1b2c3d4e5f6a1b2c3d4e5f6a1b2/token"), {})
