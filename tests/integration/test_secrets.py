@@ -39,6 +39,7 @@ from tests.integration.echo import KUBO_SECRET, PAIR, PASSWORD, PROXY_PASSWORD, 
 from tests.mirror import cid
 from tests.unit.cli_process import COMMAND, environment
 from tests.unit.remote_servers import VirtualClock
+from tests.unit.service_kit import until
 
 STATUSES = [
     300,
@@ -220,7 +221,15 @@ def test_no_status_of_a_service_makes_it_tell(cases: list[tuple[int, str]], desk
             assert any(told.startswith("Basic ") for told in server.told)
     with Echo(service(200, "spec")) as server:
         desk.run("sync", "--json")
-    for args in (["status"], ["status", "--json"], ["status", cid(0)], ["status", cid(1), "--json"], ["plan", "-v"]):
+    for args in (
+        ["status"],
+        ["status", "--json"],
+        ["status", cid(0)],
+        ["status", cid(1), "--json"],
+        ["plan", "-v"],
+        ["doctor"],
+        ["doctor", "--json"],
+    ):
         desk.run(*args)
     clean("\n".join(logged))
     assert clean_files(desk.path / "state") >= len(cases)
@@ -566,13 +575,21 @@ def test_processes_and_the_daemon_do_not_tell(desk: Desk) -> None:
         return found
 
     with Echo(reply) as server, echo.kubo("kubo", 200, cid(5)) as node:
+        for name in ("notify.webhook", "notify.heartbeat"):
+            desk.secret(name, f"{server.url}/{echo.CORE}?key={echo.CORE}")
+        hook = desk.path / "hook"
+        hook.write_text(f"#!/bin/sh\ncat - /proc/$$/environ /proc/$$/cmdline >>{desk.path}/hook.log\n")
+        hook.chmod(0o755)
         desk.configure(
             f'name = "bearer"\nendpoint = "{server.url}"\n',
             f'name = "basic"\nauth = "basic"\nendpoint = "{server.url}"\n',
             kubo=f'api = "{node.url}"',
-            more='[metrics]\ntextfile = "state/pinsync.prom"\n[schedule]\nevery = "1s"\n',
+            more='[metrics]\ntextfile = "state/pinsync.prom"\n[schedule]\nevery = "1s"\n[notify]\nfailing_after = 0\n'
+            + f"command = ['{hook}']\n",
         )
-        env = environment(desk.path, PINSYNC_DEBUG="1", CREDENTIALS_DIRECTORY=str(desk.secrets))
+        env = environment(
+            desk.path, PINSYNC_DEBUG="1", CREDENTIALS_DIRECTORY=str(desk.secrets), PINSYNC_TOKEN_OTHER=TOKEN
+        )
         config = str(desk.path / "config.toml")
         once = subprocess.run(
             [*COMMAND, "-c", config, "-v", "sync"], env=env, capture_output=True, timeout=60, check=False
@@ -604,6 +621,7 @@ def test_processes_and_the_daemon_do_not_tell(desk: Desk) -> None:
                     clean(_asked(path, method, target, daemon), target)
                 _look_at_processes(daemon.pid)
             assert server.told and node.told
+            until((desk.path / "hook.log").exists, "the command that is told")
             heard = events.recv(1 << 20)
             assert heard.startswith(b"HTTP/1.1 200")
             clean(heard)
