@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 import tempfile
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -57,26 +58,32 @@ class Noise(Lines):
 
 
 NOISE = Noise()
+_OPEN = ExitStack()
 """What asyncio complains of: a traceback in the journal, made by a stranger."""
 
 
 @lru_cache(maxsize=1)
 def daemon() -> Rig:
-    """The daemon, with two pins mirrored, until the process ends."""
+    """The daemon, with two pins mirrored, until `end`."""
     logging.getLogger("asyncio").addHandler(NOISE)
     directory = tempfile.TemporaryDirectory(prefix="pinsync-fuzz-")
+    atexit.register(end)
     rig = Rig(Path(directory.name), every="1h", extra='[listen]\naddress = "127.0.0.1:0"\n')
     rig.__enter__()
     rig.pins.write_text(manifest(1, 2))
     rig.emulator.seed_pins([cid(9)])
     rig.start()
 
-    def end() -> None:
-        rig.__exit__(None, None, None)
-        directory.cleanup()
-
-    atexit.register(end)
+    _OPEN.push(lambda *_: directory.cleanup())
+    _OPEN.push(rig.__exit__)
     return rig
+
+
+def end() -> None:
+    """No daemon any more, until somebody asks for it again."""
+    _OPEN.close()
+    daemon.cache_clear()
+    listener.cache_clear()
 
 
 def exchanged(place: str | tuple[str, int], pieces: list[bytes]) -> bytes:

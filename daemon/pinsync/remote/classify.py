@@ -208,11 +208,13 @@ def doing(call: Call) -> str:
 
 
 def _redirected(remote: str, what: str, url: str, answer: Answer, secrets: tuple[str, ...]) -> RemoteError:
-    location = hidden(answer.headers.get("location", ""), secrets)  # first: a host is shown in small letters
+    location = answer.headers.get("location", "")
+    lower = {secret.lower() for secret in secrets}  # as a host is shown
+    forms = tuple(sorted({*secrets, *lower}, key=len, reverse=True))
     try:
         to = urlsplit(urljoin(url, location))
         port = f":{to.port}" if to.port else ""
-        place = tidy(f"{to.scheme}://{to.hostname}{port}{to.path}", secrets) if to.hostname else ""
+        place = tidy(f"{to.scheme}://{to.hostname}{port}{to.path}", forms) if to.hostname else ""
     except ValueError:
         place = ""
     if not location or not place:
