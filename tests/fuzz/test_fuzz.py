@@ -23,13 +23,8 @@ from tests.fuzz.targets import TARGETS
 FILES = sorted(CORPUS.rglob("*.json"))
 
 
-UNTIL_MENDED = pytest.mark.xfail(reason="a damaged ledger is lived through by work that is under way", strict=False)
-
-
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a strategy
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[UNTIL_MENDED] if name == "ledger" else []) for name in TARGETS]
-)
+@pytest.mark.parametrize("name", TARGETS)
 def test_what_nobody_would_write(name: str) -> None:
     target = TARGETS[name]
 

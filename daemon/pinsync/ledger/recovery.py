@@ -201,12 +201,19 @@ def mistrust(ledger: Ledger, remote: str, rows: Iterable[RemotePin], meta_kept: 
 # -- damage that shows later -------------------------------------------------------------------------------------------
 
 
+NONSENSE = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+"""What reading rows without sense ends in."""
+
+_ANY = "'integer', 'real', 'text', 'blob'"
+_TYPES = {"INTEGER": "'integer'", "REAL": "'integer', 'real'", "TEXT": "'text'", "BLOB": "'blob'"}
+
+
 @contextmanager
 def sense(ledger: Ledger | None) -> Iterator[None]:
     """Tell an error that rows without sense cause (bits that flipped in a text) as `LedgerDamaged`."""
     try:
         yield
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except NONSENSE as error:
         if ledger is not None and (wrong := nonsense(ledger)):
             raise damaged(ledger.store.path, wrong, certain=True) from error
         raise
@@ -218,14 +225,29 @@ def nonsense(ledger: Ledger) -> str | None:
     try:
         for name in names:
             ledger.remote(name), ledger.approvals(name), ledger.open_intents(name), ledger.reasons(name)
+            ledger.state_counts(name), ledger.pending_counts(name)  # by an index, which can be damaged by itself
             for known in ledger.known(name):
                 _makes_sense(known.entry)
         ledger.sources(), ledger.pending(), list(ledger.good_manifest()), ledger.last_run(), ledger.last_good()
         for record in ledger.sources().values():
             json.loads(record.includes)
         _facts(ledger)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        return _mistyped(ledger)
+    except NONSENSE as error:
         return f"a row makes no sense: {type(error).__name__}"
+
+
+def _mistyped(ledger: Ledger) -> str | None:
+    """The first column in which a value is of another type than it was written with, or a time of no year."""
+    for (table,) in ledger.store.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
+    ).fetchall():
+        for _, column, declared, *_ in ledger.store.execute(f"PRAGMA table_info({table})").fetchall():
+            wrong = f"typeof({column}) NOT IN ({_TYPES.get(declared, _ANY)}, 'null')"
+            if declared == "REAL":  # seconds since the epoch, all of them
+                wrong += f" OR {column} NOT BETWEEN -62135596800 AND 253402300799"
+            if ledger.store.execute(f"SELECT 1 FROM {table} WHERE {wrong} LIMIT 1").fetchone():
+                return f"a value in {table}.{column} makes no sense"
     return None
 
 

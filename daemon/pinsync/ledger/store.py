@@ -191,7 +191,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        text = str(error)
+        # SQLite repeats what it cannot read, and a terminal must not act on it.
+        text = "".join(char if char.isprintable() else "\ufffd" for char in str(error)[:300])
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "Could not decode" in text:
             raise damaged(path, text, certain=False) from error
