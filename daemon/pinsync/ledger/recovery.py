@@ -56,7 +56,13 @@ def open_ledger(path: Path, now: float, aside: Path | None = None, why: str = ""
         aside, why, new = set_aside(path, now), error.cause, True
         store = Store.open(path)
     try:
-        return Opened(store, tuple(_understood(Ledger(store), kept, new, aside, why, now)))
+        with sense(Ledger(store)):
+            return Opened(store, tuple(_understood(Ledger(store), kept, new, aside, why, now)))
+    except LedgerDamaged as error:
+        store.close()
+        if new:
+            raise
+        return open_ledger(path, now, set_aside(path, now), error.cause)
     except BaseException:
         store.close()
         raise
@@ -263,7 +269,16 @@ def _makes_sense(entry: Any) -> None:
 
 def _facts(ledger: Ledger) -> None:
     for name, value in ledger.store.execute("SELECT name, value FROM facts"):
-        if name in (GENERATION, BEGAN, "next_pass_at"):
+        if name == GENERATION:
+            int(value)
+        elif name in (BEGAN, "next_pass_at"):
             float(value)
-        elif name in (NEW, OLD, "mirror_ids") or name.startswith(("expected at ", "fingerprint of ", "clock of ")):
-            json.loads(value)
+        elif (shape := _shape(name)) is not None and not isinstance(json.loads(value), shape):
+            raise TypeError(name)
+
+
+def _shape(name: str) -> type | None:
+    """What a fact holds as JSON, where it does."""
+    if name in (NEW, OLD) or name.startswith("fingerprint of "):
+        return dict
+    return list if name == "mirror_ids" or name.startswith(("expected at ", "clock of ")) else None
