@@ -25,7 +25,8 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults soak fuzz lint monitoring bench wheel man clean new-venv
+.PHONY: help demo test test-unit test-services test-faults test-systemd soak fuzz lint monitoring bench wheel man clean \
+	new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -35,10 +36,11 @@ demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours chang
 
 test: .venv/.dev ## all tests that CI runs, on a real Kubo 0.42 (from PATH, or built once with Go)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
-	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) -m 'not services and not slow and not faults' $(PYTEST)
+	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) \
+	-m 'not services and not slow and not faults and not systemd' $(PYTEST)
 
 test-unit: .venv/.dev ## the tests that need neither Kubo nor Node.js
-	@$(RUN_TESTS) -m 'not real and not services and not slow and not faults' $(PYTEST)
+	@$(RUN_TESTS) -m 'not real and not services and not slow and not faults and not systemd' $(PYTEST)
 
 test-services: .venv/.dev ## tests on real pinning services: IPFS Cluster (built once with Go), Helia and a mock (npm)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
@@ -56,6 +58,10 @@ soak: .venv/.dev ## a daemon's month in an hour (MINUTES=…), and a year behind
 
 fuzz: .venv/.dev ## try inputs that nobody would write, for an hour (MINUTES=60), on two cores
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+test-systemd: .venv/.dev ## the service in a booted systemd, a Debian 12 in a container: root, systemd-container, mmdebstrap
+	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && $(BIN)/python -m tests.systemd.machine && \
+	PINSYNC_TEST_KUBO="$$kubo" $(BIN)/python -m pytest -m systemd tests/systemd $(PYTEST)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from .errors import ConfigError, LedgerDamaged, Problem, StateError
 from .ledger.copies import set_aside
 from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
+from .ledger.owner import entrust
 from .ledger.records import RemoteRecord
 from .ledger.recovery import open_ledger, sense
 from .ledger.remembered import remembered
@@ -276,6 +277,7 @@ def _write_once(path: Path, text: str) -> None:
             file.write(f"{text}\n")
             file.flush()
             os.fsync(file.fileno())
+        entrust(temporary)
         temporary.replace(path)
     except OSError as error:
         raise StateError(f"the mirror id cannot be kept in {path}: {error.strerror}; nothing was done") from error

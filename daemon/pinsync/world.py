@@ -24,7 +24,8 @@ class World:
     """The outside of a pass.
 
     `stop` set: nothing new is begun. `progress` is told of reading, `applying` of what was done at a remote so far and
-    of how many actions. `machine`: see `pinsync.machine`; None where nothing tells.
+    of how many actions; `alive` is called where work goes on that neither of them hears of. `machine`: see
+    `pinsync.machine`; None where nothing tells.
     """
 
     settings: Settings
@@ -36,3 +37,4 @@ class World:
     progress: Progress = lambda what, count, of: None
     applying: Callable[[str, int, int], None] = lambda remote, done, of: None
     machine: str | None = None
+    alive: Callable[[], None] = lambda: None

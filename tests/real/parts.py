@@ -102,7 +102,7 @@ def kubo(cache: Path) -> Path:
             f"`ipfs` {KUBO_VERSION} in PATH; or run the tests that need neither: make test-unit",
         )
 
-    return _made(_kubo_target(cache), build) / "ipfs"
+    return made(_kubo_target(cache), build) / "ipfs"
 
 
 def cluster(cache: Path) -> Path:
@@ -130,7 +130,7 @@ def cluster(cache: Path) -> Path:
             "no real pinning services: make test",
         )
 
-    return _made(_cluster_target(cache), build) / "ipfs-cluster-service"
+    return made(_cluster_target(cache), build) / "ipfs-cluster-service"
 
 
 def npm(cache: Path) -> Path:
@@ -182,7 +182,7 @@ def _installed(
         )
         edit(directory)
 
-    return _made(target, install)
+    return made(target, install)
 
 
 def _go_build(go: str, module: Path, output: Path, package: str, failure: str) -> None:
@@ -223,7 +223,7 @@ def _version_of(ipfs: str) -> str:
     return answer.stdout.strip()
 
 
-def _made(target: Path, make: Callable[[Path], None]) -> Path:
+def made(target: Path, make: Callable[[Path], None]) -> Path:
     """`target`, filled by `make` when it is not there: whole or not at all, by one process at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target.with_name(target.name + ".lock")):

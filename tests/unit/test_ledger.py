@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -115,6 +116,28 @@ def test_a_state_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="state directory"):
         StateLock(tmp_path / "file" / "pinsync.db").acquire("test")
+
+
+def test_what_root_makes_belongs_to_the_owner_of_the_directory(path: Path) -> None:
+    """So that the service may open it after `sudo pinsync sync`; only root can do that, and only root has to."""
+    path.parent.mkdir()
+    theirs = (12345, 12346) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path.parent, *theirs)
+    settings = Settings(
+        ConfigFile(None, ""),
+        MirrorSettings(),
+        (),
+        ManifestSettings(None),
+        StateSettings(path),
+        Schedule(),
+        Safety(),
+        (),
+    )
+    with writing(settings, "test") as state:
+        state.ledger.store.backup("copy")
+        made = {one.name: (one.stat().st_uid, one.stat().st_gid) for one in path.parent.iterdir()}
+    assert {"pinsync.db", "pinsync.db-wal", "pinsync.db.lock", "pinsync.db.copy", "mirror-id"} <= set(made)
+    assert set(made.values()) == {theirs}
 
 
 # -- the lock ----------------------------------------------------------------------------------------------------------

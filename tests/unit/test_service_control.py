@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -11,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +24,10 @@ import pytest
 
 from pinsync.errors import PinsyncError, StateError, StateHeld, UsageError
 from pinsync.service.client import DaemonClient, DaemonError
-from pinsync.service.listen import listening, open_socket, peer_of
+from pinsync.service.listen import Door, open_socket, peer_of
 from pinsync.settings.model import ConfigFile
 from pinsync.settings.places import socket_group
-from tests.unit.service_kit import Rig, cid, manifest, mode_of, save, until
+from tests.unit.service_kit import HandClock, Rig, cid, manifest, mode_of, save, until
 
 
 @pytest.fixture
@@ -45,6 +47,14 @@ def abandoned(path: Path) -> None:
     """A socket as a killed daemon leaves it."""
     with closing(socket.socket(socket.AF_UNIX)) as sock:
         sock.bind(str(path))
+
+
+@contextmanager
+def listening(path: Path, group: str = "") -> Iterator[None]:
+    """The socket as a daemon has it."""
+    with Door(path, logging.getLogger("pinsync.test"), group) as door:
+        assert door.take(strict=True) is not None
+        yield
 
 
 # -- the socket ------------------------------------------------------------------------------------------------------
@@ -87,11 +97,14 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path, what: str) -> None:
     assert what != "file" or path.read_text() == "precious"
 
 
-def test_the_socket_of_a_daemon_that_lives_is_not_taken(tmp_path: Path) -> None:
-    with listening(tmp_path / "s.sock"):
-        with pytest.raises(StateHeld, match="answers at"):
-            open_socket(tmp_path / "s.sock")
-        assert (tmp_path / "s.sock").exists()
+def test_the_socket_of_a_daemon_that_lives_is_not_taken(rig: Rig) -> None:
+    rig.start()
+    path = rig.client.path
+    with pytest.raises(StateHeld, match="answers at"):
+        open_socket(path)
+    with pytest.raises(StateHeld), Door(path, logging.getLogger("pinsync.test")) as door:
+        door.take(strict=True)
+    assert rig.client.status()["daemon"]["running"]
 
 
 def test_the_socket_of_another_is_not_removed_at_the_end(tmp_path: Path) -> None:
@@ -108,13 +121,79 @@ def test_a_place_that_cannot_be_had_is_said(tmp_path: Path) -> None:
         open_socket(tmp_path / "file/s.sock")
 
 
-def test_the_daemon_does_not_begin_where_a_file_is_in_the_way(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "what", ["a file", "a program that says nothing", "a program that speaks otherwise", "no room"]
+)
+def test_a_daemon_without_its_socket_mirrors_and_takes_it_when_it_can(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    path = tmp_path / "state/pinsync.sock"
+    path.parent.mkdir()
+    with Rig(tmp_path, clock=clock) as rig, ExitStack() as others:
+        rig.pins.write_text(manifest(1))
+        if what == "a file":
+            path.write_text("precious")
+        elif what == "no room":
+            monkeypatch.setattr("socket.socket.bind", no_room)
+        else:
+            others.enter_context(foreign(path, b"SSH-2.0-x\r\n" if "otherwise" in what else b""))
+        rig.start()
+        assert rig.there() == {cid(1)}
+        assert rig.log.count("Mirroring goes on") == 1
+        clock.advance(31)
+        save(rig.pins, manifest(1, 2))
+        until(lambda: rig.there() == {cid(1), cid(2)})
+        assert rig.log.count("Mirroring goes on") == 1  # said once
+        assert what != "a file" or path.read_text() == "precious"
+        others.close()
+        monkeypatch.undo()
+        if what == "a file":
+            path.unlink()
+
+        def taken() -> bool:
+            clock.advance(31)
+            return rig.log.count("the control socket is") == 1
+
+        until(taken, "the socket")
+        assert rig.client.status()["daemon"]["running"]
+        rig.stop()
+        assert not path.exists()
+
+
+def test_a_daemon_that_never_had_its_socket_ends_quickly(rig: Rig) -> None:
     (rig.directory / "state").mkdir()
     (rig.directory / "state/pinsync.sock").write_text("precious")
-    rig.begin()
-    until(lambda: rig.raised)
-    assert isinstance(rig.raised, StateError) and "is in the way" in str(rig.raised)
-    assert rig.there() == set()
+    rig.start()
+    assert rig.stop() < 1.5
+    assert (rig.directory / "state/pinsync.sock").read_text() == "precious"
+
+
+def no_room(sock: socket.socket, address: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextmanager
+def foreign(path: Path, says: bytes) -> Iterator[None]:
+    """Another program that listens at `path`."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+
+        def serve() -> None:
+            kept = []
+            with suppress(OSError):  # closed
+                while True:
+                    kept.append(sock.accept()[0])
+                    kept[-1].sendall(says)
+            for one in kept:
+                one.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        sock.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 def test_the_systems_socket_is_the_groups_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,27 @@ def test_a_manifest_saved_by_an_editor_is_mirrored_soon(rig: Rig) -> None:
     assert set(rig.triggers()) == {"start", "manifest"}
 
 
+def test_a_manifest_that_is_put_back_while_a_pass_goes_by_it_is_mirrored(
+    rig: Rig, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinsync.service.daemon.QUIET", 1.0)  # enough for what follows to go unnoticed
+    monkeypatch.setattr("pinsync.service.daemon.MOST_NOISE", 2.0)
+    rig.start()
+    save(rig.pins, manifest(1, 2, 3))
+    rig.client.sync()  # begins before the change is noticed, and goes by it
+    save(rig.pins, manifest(1, 2))  # to noticing nothing has changed then
+
+    assert rig.there() == {cid(1), cid(2), cid(3)}
+    end = clock.now() + 800  # the next pass by schedule is after 900
+
+    def caught_up() -> bool:
+        if clock.now() < end:
+            clock.advance(0.5)
+        return rig.there() == {cid(1), cid(2)}
+
+    until(caught_up, "the manifest as it is")
+
+
 def test_a_manifest_written_in_place_is_mirrored_soon(rig: Rig) -> None:
     rig.start()
     with rig.pins.open("a") as file:

@@ -34,6 +34,11 @@ def status_lines(
     )
     if quiet:
         return
+    if at := report.get("summary_at"):
+        yield from paragraph(
+            f"These are the counts that every user may see, as of {ago(at, now)}. Which pins, and why, is for root and "
+            "for the members of the daemon's group (usermod -aG pinsync USER).", width=width, indent=0, style="dim",
+        )  # fmt: skip
     yield []
     yield from _sources(report, width, now)
     yield []
@@ -212,7 +217,9 @@ def _needs(report: Report, width: int | None, now: float) -> Iterator[Line]:
         if told:
             yield from item("watching", told, "yellow")
     if (manifest := report["sources"]["manifest"])["ok"] is False:
-        yield from item("manifest", f"{manifest['error']}. Nothing is removed until it can be read", "red")
+        yield from item(
+            "manifest", f"{manifest['error'] or 'it is wrong'}. Nothing is removed until it can be read", "red"
+        )
     for node in report["sources"]["nodes"]:
         if node["error"]:
             yield from item("node", node["error"], "red")

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from pinsync.errors import UsageError
+from pinsync.errors import PinsyncError, UsageError
 
 from .text import Line, line
 from .ui import Ui
@@ -18,20 +18,29 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 def run(ui: Ui, form: str) -> int:
     """`pinsync run`, until SIGTERM or ^C. What it has to say is its log, on standard error, in one of two forms."""
     import asyncio
+    import faulthandler
     import logging
     import os
 
-    from pinsync.service.logs import FORMATS, configure
+    from pinsync.service.logs import FORMATS, configure, in_journal
 
     if form not in FORMATS:
         raise UsageError(f"--log-format (or PINSYNC_LOG_FORMAT) must be {' or '.join(FORMATS)}, not {form!r}")
     from pinsync.service.daemon import run_daemon
     from pinsync.settings.load import load
 
+    if in_journal(os.environ):
+        faulthandler.enable()  # when the watchdog ends a process that hangs, the journal tells where it hung
     log = configure(os.environ, verbose=ui.verbose, form=form)
     if ui.quiet:
         log.setLevel(logging.WARNING)
-    return asyncio.run(run_daemon(lambda: load(ui.config), os.environ, log=log))
+    try:
+        return asyncio.run(run_daemon(lambda: load(ui.config), os.environ, log=log))
+    except PinsyncError as error:
+        if not in_journal(os.environ):
+            raise
+        log.error("%s", error)  # in the journal's form, so that it stands there as the error that it is
+        return error.exit_code
 
 
 def emulator(

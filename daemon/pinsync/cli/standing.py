@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pinsync.cid import Cid
     from pinsync.settings.model import Settings
 
+BRIEFLY = 5.0  # seconds for what the daemon can add to the ledger
 EVERY = 2.0  # seconds between two looks with --watch
 
 
@@ -59,11 +60,37 @@ def read(settings: Settings, remote: str | None, cid: str | None = None) -> tupl
                 daemon["config_error"] = wrong
             found = report_of(ledger, settings, time.time(), daemon, remote)
     except StateError as error:
-        client = asking.instead(settings, error)
+        try:
+            client = asking.instead(settings, error)
+        except PinsyncError as closed:
+            summary = _summary(settings, remote)
+            if summary is None:
+                raise
+            if which is not None:
+                raise PinsyncError(
+                    "what is known of single pins is for root and for the members of the daemon's group; this user "
+                    f"sees the counts of `pinsync status` alone. {closed}"
+                ) from closed
+            return summary, exit_code(summary)
         found = client.status(remote, str(which) if which else None)
         return found, cid_exit_code(found, known=True) if which else exit_code(found)
     found["config_why"] = settings.source.why
     return found, exit_code(found)
+
+
+def _summary(settings: Settings, remote: str | None) -> dict[str, Any] | None:
+    """What the system's daemon tells everybody, for a user who may read neither its ledger nor its socket."""
+    from pinsync.service.summary import read as read_summary
+    from pinsync.settings.places import summary_path
+
+    path = summary_path(settings, os.environ)
+    found = read_summary(path, time.time()) if path else None
+    if found is None:
+        return None
+    found["sources"]["manifest"]["path"] = str(settings.manifest.path) if settings.manifest.path else None
+    found["remotes"] = [one for one in found["remotes"] if remote in (None, one["name"])]
+    own = {"config": str(settings.source.path), "config_why": settings.source.why, "state": str(settings.state.path)}
+    return {**found, **own}
 
 
 def cid_exit_code(found: Mapping[str, Any], *, known: bool) -> int:
@@ -86,7 +113,7 @@ def _daemon(settings: Settings) -> dict[str, Any]:
         client = asking.find(settings)
         if client is None:
             return {"running": False}
-        told: dict[str, Any] = dict(client.status(None, None)["daemon"])
+        told: dict[str, Any] = dict(client.status(patience=BRIEFLY)["daemon"])
     except PinsyncError as error:
         return {"running": True, "error": str(error)}
     return {**told, "running": True}

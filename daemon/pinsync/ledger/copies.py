@@ -13,6 +13,8 @@ from pathlib import Path
 
 from pinsync.errors import StateError
 
+from .owner import entrust
+
 
 def backup(connection: sqlite3.Connection, path: Path, label: str) -> Path:
     """A consistent copy of the ledger beside it, named `<file>.<label>`; on the disk when this returns.
@@ -26,6 +28,7 @@ def backup(connection: sqlite3.Connection, path: Path, label: str) -> Path:
         with suppress(FileNotFoundError):
             part.unlink()  # of a copy that was interrupted
         os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640))
+        entrust(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")

@@ -10,6 +10,8 @@ from types import TracebackType
 
 from pinsync.errors import StateError, StateHeld
 
+from .owner import entrust
+
 
 class StateLock:
     """An advisory lock (`flock`) that vanishes with its process, however that ends.
@@ -25,7 +27,8 @@ class StateLock:
         """Take the lock; `what` names the command, for those who come after."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+            entrust(self.path)
         except OSError as error:
             raise StateError(
                 f"the state directory {self.path.parent} cannot be written: {error.strerror}; nothing was done. "

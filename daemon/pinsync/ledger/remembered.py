@@ -18,6 +18,7 @@ from typing import Any
 from pinsync.planning.plan import How
 
 from .ledger import Ledger
+from .owner import entrust
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ def advance(ledger: Ledger, had: dict[str, list[Any]] | None = None) -> None:
     try:
         temporary.touch(mode=0o640)
         temporary.write_text(json.dumps(asdict(now)), encoding="utf-8")
+        entrust(temporary)
         temporary.replace(beside(path))
     except OSError as error:
         log.debug("%s cannot be written: %s", beside(path), error)

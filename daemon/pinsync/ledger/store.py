@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pinsync.errors import LedgerDamaged, StateError
 
 from .copies import backup
+from .owner import entrust
 from .schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             if fresh:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o640))
+                entrust(path)
             elif not os.access(path, os.W_OK):
                 raise StateError(f"the ledger {path} is read-only for this user; nothing was done")
             connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
@@ -75,7 +77,8 @@ class Store:
             except sqlite3.OperationalError as error:
                 # Without its -shm file a WAL database in a directory that we may not write opens only as immutable;
                 # that is safe, since no writer has it open when the file is missing.
-                if "unable to open" not in str(error) or path.with_name(path.name + "-shm").exists():
+                closed = "unable to open" in str(error) or "readonly" in str(error)
+                if not closed or path.with_name(path.name + "-shm").exists():
                     raise
                 return cls._read(path, "immutable=1")
 

@@ -57,11 +57,16 @@ _ONE_PIN = 1 << 20  # bytes; an answer about one pin has a few hundred
 _ENDPOINT_HINT = "Check that `endpoint` is a pinning service's."
 
 
+def whole_answer(timeout: float) -> float:
+    """Seconds that one answer may take from end to end, where no silence in it may last longer than `timeout`."""
+    return max(60.0, 4 * timeout)
+
+
 class RemoteClient:
     """The Pinning Service API of one remote; an async context manager.
 
-    `endpoint` with or without `/pins`. `timeout` is for each silence, four times it (at least a minute) for a whole
-    answer; `retry_for` bounds the retries of one call (seconds). `requests` and `mutations` count what went out.
+    `endpoint` with or without `/pins`. `timeout` is for each silence, `whole_answer` for an answer from end to end;
+    `retry_for` bounds the retries of one call (seconds). `requests` and `mutations` count what went out.
     """
 
     MAX_PAUSE = 120.0  # seconds that a call waits for a rate limit; longer ones are the caller's to plan
@@ -94,7 +99,7 @@ class RemoteClient:
         self.requests = 0
         self.mutations = 0
         self._retry_for = retry_for
-        self._deadline = max(60.0, 4 * timeout)
+        self._deadline = whole_answer(timeout)
         self._max_body = max_body
         self._jitter = jitter
         self._leads: deque[float] = deque(maxlen=5)  # Date minus our clock, of the last answers

@@ -41,6 +41,7 @@ class RateLimiter:
         self._paused_until = float("-inf")  # monotonic
         self._quickest = 0.0  # seconds that the quickest answer of late took
         self._last_out = float("-inf")  # monotonic
+        self._moved_at = float("-inf")  # monotonic; when a request last went out or ended, or a pause will be over
         self._turn = asyncio.Lock()  # its queue is the order in which slots are given
         self._ended = asyncio.Event()  # a request in flight has ended; only the head of the queue waits for it
         self.waited = 0.0
@@ -53,12 +54,12 @@ class RateLimiter:
             await self._until_free()
             await self._spread_out()
             self._active += 1
-            begun = self._last_out = self._clock.monotonic()
+            begun = self._last_out = self._moved_at = self._clock.monotonic()
         try:
             yield
         finally:
             self._active -= 1
-            now = self._clock.monotonic()
+            now = self._moved_at = self._clock.monotonic()
             took = now - begun
             self._quickest = min(took, self._quickest * 1.05) if self._quickest else took
             if self.rate:
@@ -72,6 +73,14 @@ class RateLimiter:
     def paused_for(self) -> float:
         """Seconds that the present pause has to go; 0 without one."""
         return max(0.0, self._paused_until - self._clock.monotonic())
+
+    @property
+    def moved_at(self) -> float:
+        """When a request last went out or ended; for a pause that the rate or the service asks for, when it is over.
+
+        By the monotonic clock, so in the future during such a pause; minus infinity before the first request.
+        """
+        return self._moved_at
 
     def recent(self) -> list[float]:
         """When the answers came that still count against the rate (epoch seconds), oldest first."""
@@ -109,6 +118,7 @@ class RateLimiter:
     async def _rest(self, seconds: float) -> None:
         """A pause of which it is known when it ends."""
         begun = self._clock.monotonic()
+        self._moved_at = begun + seconds
         try:
             await self._clock.sleep(seconds)
         finally:

@@ -64,9 +64,9 @@ class DaemonClient:
             raise DaemonError(f"the daemon at {path} does not answer: {error.strerror or error}") from error
         return cls(path)
 
-    def status(self, remote: str | None = None, cid: str | None = None) -> dict[str, Any]:
-        """The object of `status --json`, or of `status CID --json`."""
-        return self._get("status", {"remote": remote, "cid": cid}, ANSWER)[0]
+    def status(self, remote: str | None = None, cid: str | None = None, patience: float = ANSWER) -> dict[str, Any]:
+        """The object of `status --json`, or of `status CID --json`; waited for at most `patience` seconds."""
+        return self._get("status", {"remote": remote, "cid": cid}, patience)[0]
 
     def plan(self, remote: str | None = None) -> tuple[dict[str, Any], int]:
         """The object of `plan --json`, and the exit code. Takes as long as reading both sides does."""

@@ -15,17 +15,19 @@ from pinsync.clock import Clock, SystemClock
 from pinsync.errors import StateError
 from pinsync.house import State, writing
 from pinsync.settings.model import Settings
-from pinsync.settings.places import socket_group, socket_path
+from pinsync.settings.places import socket_group, socket_path, summary_path
 
 from .contents import Contents, Survey, survey
 from .control import application, create_app
 from .desk import Desk
 from .inforce import Configuration
-from .listen import ControlServer, listening
+from .listen import AGAIN, ControlServer, Door
 from .monitor import Monitor
 from .notify import Notifier
 from .public import Listener, public_status, watching
+from .pulse import Watchdog
 from .runner import Runner
+from .summary import Summary
 from .threads import in_thread
 from .watch import Watch
 
@@ -66,7 +68,9 @@ class Daemon:
         self._remotes: list[str] = []
         self._covered: Contents | None = None
         self._bug = ""
+        self._caught_up: tuple[str, str | None] = ("", None)
         self._notifier = Notifier(env)
+        self._watchdog = Watchdog(self._notifier, self._log)
         self._runner: Runner | None = None
 
     def stop(self) -> None:
@@ -92,7 +96,8 @@ class Daemon:
                 for note in state.notes:
                     self._log.error("%s", note)
                 path = socket_path(settings, self._env)
-                with listening(path, socket_group(settings)) as sock:
+                with Door(path, self._log, socket_group(settings)) as door:
+                    door.take(strict=True)
                     self._log.info("pinsync %s, by %s", __version__, settings.source.path or settings.source.why)
                     self._log.info("ledger %s, control socket %s", settings.state.path, path)
                     monitor = Monitor(configuration, state, self._log)
@@ -101,8 +106,11 @@ class Daemon:
                     )
                     desk = Desk(configuration, state, runner, self._log, monitor)
                     server = ControlServer(create_app(desk, self._log, watching(monitor)))
-                    serving = asyncio.create_task(server.serve(sockets=[sock]))
+                    serving = asyncio.create_task(self._serve(door, server))
                     watched = self._watched(configuration, monitor, desk)
+                    summary = Summary(summary_path(settings, self._env), self._log)
+                    if summary.path is not None:
+                        watched.add(asyncio.create_task(summary.keep(runner.turned, desk.public, self._clock)))
                     try:
                         await self._live(configuration, state, runner, {serving, *watched})
                     finally:
@@ -110,8 +118,10 @@ class Daemon:
                         for task in watched:
                             task.cancel()
                         await asyncio.wait(watched)
+                        summary.remove()
                         server.should_exit = True
-                        await asyncio.wait({serving}, timeout=2.0)
+                        if door.sock is not None:
+                            await asyncio.wait({serving}, timeout=2.0)
                         serving.cancel()
         self._log.info("ended")
         return 0
@@ -165,8 +175,25 @@ class Daemon:
                 watch.tend()
                 if self._survey.contents.stirred() or configuration.contents.stirred():
                     self._changed.set()
+                self._catch_up(runner)
             runner.look_at_clock()
-            self._notifier.tell(WATCHDOG="1")
+            self._watchdog.feed(runner.overdue())
+
+    def _catch_up(self, runner: Runner) -> None:
+        """A pass may have read a manifest that was put back before noticing looked at it: it saw no change."""
+        seen, went_by = self._survey.digest, runner.went_by
+        if not seen or went_by in (None, seen) or runner.running is not None or runner.wishes:
+            return
+        if self._caught_up != (seen, went_by):  # once for each such case
+            self._caught_up = (seen, went_by)
+            runner.ask("manifest")
+
+    async def _serve(self, door: Door, server: ControlServer) -> None:
+        """Answer at the control socket, as soon as it can be had."""
+        while (sock := door.sock) is None:
+            await self._clock.sleep(AGAIN)
+            door.take()
+        await server.serve(sockets=[sock])
 
     async def _notice(self, configuration: Configuration, state: State, watch: Watch, runner: Runner) -> None:
         """From a flag that something may have changed to a pass, if something did."""

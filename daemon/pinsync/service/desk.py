@@ -33,6 +33,7 @@ from .events import Reader
 from .inforce import Configuration
 from .monitor import Monitor
 from .runner import Runner
+from .summary import public
 from .teller import trial, trial_json
 from .telling import observed, reading_progress
 from .wishes import Listener
@@ -76,6 +77,11 @@ class Desk:
         if cid is not None:
             return cid_status(ledger, settings, _cid(cid), remote)
         return status(ledger, settings, self._clock.now(), self.about(), remote)
+
+    def public(self) -> dict[str, Any]:
+        """What every user of the machine may know of the status."""
+        every = self._configuration.settings.schedule.every
+        return public(self.status(None, None), now=self._clock.now(), every=every)
 
     def sync(self, remote: str | None, dry_run: bool) -> Listener:
         """Want a pass; what is under way now does not count. `dry_run` plans alone, at once."""

@@ -8,12 +8,13 @@ import grp
 import logging
 import os
 import pwd
+import re
 import socket
 import stat
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from starlette.types import ASGIApp
 
@@ -27,6 +28,8 @@ PEER = "pinsync.peer"
 
 _MASK = 0o117  # of 0777: owner and group may connect
 _BACKLOG = 64
+AGAIN = 30.0  # seconds between two tries to have the socket
+_MOST_PARTS = 8  # of an answer that are read to tell whose it is
 _FAREWELL = 1  # seconds for answers under way when the daemon ends
 
 
@@ -35,8 +38,8 @@ def open_socket(path: Path, group: str = "") -> socket.socket:
 
     `group`: whose members may ask, where there is such a group and this user may give it.
 
-    Raises `StateHeld` when somebody answers there, `StateError` when the place cannot be had; what is no socket is
-    never touched.
+    Raises `StateHeld` when another pinsync answers there, `StateError` when the place cannot be had: a full disk, a
+    directory that may not be written, another program that listens. What is no abandoned socket is never touched.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -58,8 +61,8 @@ def open_socket(path: Path, group: str = "") -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         raise StateError(
-            f"the control socket {path} cannot be made: {error.strerror or error}. Nothing was done; let this user "
-            f"write {path.parent}, or set [state] path to a place of its own"
+            f"the control socket {path} cannot be made: {error.strerror or error}. There must be room in "
+            f"{path.parent}, and this user must be allowed to write it"
         ) from error
     return sock
 
@@ -71,8 +74,7 @@ def _clear(path: Path) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise StateError(
-            f"{path} is in the way of the control socket and is no socket, so it was not touched. "
-            "Move it away and start pinsync again"
+            f"{path} is in the way of the control socket and is no socket, so it was not touched. Move it away"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
@@ -83,25 +85,79 @@ def _clear(path: Path) -> None:
         except OSError as error:  # TimeoutError: somebody listens and is slow
             raise StateError(f"the control socket {path} is somebody else's: {error.strerror or error}") from error
         else:
-            raise StateHeld(
-                f"another pinsync answers at {path}. Nothing was done; end it, or set [state] path to a file in a "
-                "directory of its own"
+            if _is_pinsync(probe):
+                raise StateHeld(
+                    f"another pinsync answers at {path}. Nothing was done; end it, or set [state] path to a file in a "
+                    "directory of its own"
+                )
+            raise StateError(
+                f"another program listens at {path}, where the control socket should be, so it was not touched. End it"
             )
     path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def listening(path: Path, group: str = "") -> Iterator[socket.socket]:
-    """`open_socket`, closed and removed afterwards unless another one lies there by then."""
-    sock = open_socket(path, group)
-    mine = _identity(path)
+def _is_pinsync(sock: socket.socket) -> bool:
+    """Whether what answers at the other end speaks as our daemons do."""
+    told = b""
     try:
-        yield sock
-    finally:
-        sock.close()
-        if mine is not None and _identity(path) == mine:
+        sock.sendall(b"GET /v1/status HTTP/1.1\r\nHost: pinsync\r\nConnection: close\r\n\r\n")
+        for _ in range(_MOST_PARTS):
+            told += (part := sock.recv(1 << 16))
+            if not part:
+                break
+    except OSError:
+        pass
+    return re.search(rb'"(format|error)"\s*:', told) is not None
+
+
+class Door:
+    """The control socket at `path` while the daemon lives: taken when it can be had, looked for again when it cannot.
+
+    A daemon without one mirrors all the same. A context manager: closed and removed at the end, unless another one
+    lies there by then.
+    """
+
+    def __init__(self, path: Path, log: logging.Logger, group: str = "") -> None:
+        self.path, self._group = path, group
+        self.sock: socket.socket | None = None
+        self._log = log
+        self._mine: tuple[int, int] | None = None
+        self._trouble = ""
+
+    def take(self, *, strict: bool = False) -> socket.socket | None:
+        """The socket, or None for now; why is logged once. `strict`: raises `StateHeld` for another pinsync's."""
+        try:
+            self.sock = open_socket(self.path, self._group)
+        except StateError as error:
+            if strict and isinstance(error, StateHeld):
+                raise
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._log.error(
+                    "%s. Mirroring goes on; until it is mended no command can ask this daemon anything. It is tried "
+                    "again every %.0f s",
+                    error,
+                    AGAIN,
+                )
+            return None
+        self._mine = _identity(self.path)
+        if self._trouble:
+            self._trouble = ""
+            self._log.info("the control socket is %s now", self.path)
+        return self.sock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.sock is None:
+            return
+        self.sock.close()
+        if self._mine is not None and _identity(self.path) == self._mine:
             with contextlib.suppress(OSError):
-                path.unlink()
+                self.path.unlink()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ def configure(
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     plain = _Json() if form == "json" else None
-    handler.setFormatter(_Journal(plain) if _is_journal(env, stream) else plain or _Plain())
+    handler.setFormatter(_Journal(plain) if in_journal(env, stream) else plain or _Plain())
     log = logging.getLogger("pinsync")
     log.handlers[:] = [handler]
     log.propagate = False
@@ -88,10 +88,13 @@ class _Journal(logging.Formatter):
         return "\n".join(prefix + line for line in self._form.format(record).splitlines() or [""])
 
 
-def _is_journal(env: Mapping[str, str], stream: TextIO) -> bool:
-    """Whether `stream` is the one that systemd connected to the journal (systemd.exec(5), `$JOURNAL_STREAM`)."""
+def in_journal(env: Mapping[str, str], stream: TextIO | None = None) -> bool:
+    """Whether `stream`, by default standard error, is what systemd connected to the journal.
+
+    See systemd.exec(5), `$JOURNAL_STREAM`.
+    """
     try:
-        of = os.fstat(stream.fileno())
+        of = os.fstat((stream or sys.stderr).fileno())
     except (OSError, ValueError):
         return False
     return env.get("JOURNAL_STREAM") == f"{of.st_dev}:{of.st_ino}"

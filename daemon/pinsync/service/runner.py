@@ -19,6 +19,7 @@ from .between import FollowUps
 from .inforce import Configuration
 from .monitor import Monitor
 from .notify import Notifier
+from .pulse import Pulse, patience
 from .teller import Teller
 from .telling import counts, local, observed, reading_progress
 from .ticker import Ticker
@@ -62,9 +63,12 @@ class Runner:
         self.wishes = Wishes()
         self.running: Running | None = None
         self.next_at: float | None = None
+        self.went_by: str | None = None  # the digest of the manifest that the last whole pass read, if it could
+        self.turned = asyncio.Event()  # a pass or a look at pins on their way began or ended
         self._configuration, self._state, self._stop = configuration, state, stop
         self._notifier, self._log, self._begun = notifier, log, begun
         self._clock = configuration.house.clock
+        self._pulse = Pulse(self._clock)
         self._follows = FollowUps(state.ledger, self._clock, log)
         self._teller = Teller(state, self._clock, configuration.house.env, log)
         self._wake = asyncio.Event()
@@ -80,6 +84,8 @@ class Runner:
 
     def ask(self, trigger: str, only: str | None = None, listener: Listener | None = None) -> None:
         """Want a pass: it begins as soon as the one under way is over."""
+        if not self.wishes and self.running is None:
+            self._pulse.beat()  # from now on the worker has something to do
         self.wishes.add(trigger, only, listener)
         self._wake.set()
 
@@ -97,6 +103,11 @@ class Runner:
     def wake(self) -> None:
         """Something is to be looked at: the wish to stop, a pin that is due."""
         self._wake.set()
+
+    def overdue(self) -> float:
+        """Seconds by which the worker has been silent for longer than the configured timeouts account for; else 0."""
+        house = self._configuration.house
+        return max(0.0, self._pulse.silent_for(house.limiters.values()) - patience(house.settings))
 
     def look_at_clock(self) -> None:
         """Catch what a ticker misses: a machine that slept, a clock that was set."""
@@ -123,8 +134,11 @@ class Runner:
                 if (wish := self.wishes.take()) is not None:
                     await self._pass(wish)
                 elif self._follow_due():
+                    self._pulse.beat()
                     await self._follow()
+                    self.turned.set()
                 else:
+                    self._pulse.rest()
                     await self._wake.wait()
         finally:
             self._ticker.close()
@@ -143,6 +157,8 @@ class Runner:
         self._resting = None
         self._halt = asyncio.Event()
         self.running = Running(wish.trigger, wish.only, clock.now())
+        self._pulse.beat()
+        self.turned.set()
         self._log.debug("pass (%s) begins", wish.trigger)
         self.monitor.pass_begins(wish.trigger, wish.only)
         self._notifier.tell(STATUS=f"mirroring ({wish.trigger})")
@@ -165,7 +181,9 @@ class Runner:
             self.running = None
             self._ended = clock.now()
             self._do_afterwards()
+        self._pulse.beat()
         self._conclude(wish, task)
+        self.turned.set()
 
     def _paused(self, wish: Wish) -> Pause | None:
         """What keeps this pass from doing anything; a ledger that fails is the pass's to tell."""
@@ -208,6 +226,7 @@ class Runner:
         state.mirror_id = mirror_id(house.settings, state.ledger)
 
         def told(key: str, what: dict[str, Any]) -> None:
+            self._pulse.beat()
             running.progress[key] = what
             self.monitor.events.progress(what)
             for listener in wish.listeners:
@@ -220,7 +239,7 @@ class Runner:
                 f"remote {remote}", {"step": "apply", "what": f"mirroring to {remote}", "count": done, "of": of}
             ),
         )
-        world.stop = self._halt
+        world.stop, world.alive = self._halt, self._pulse.beat
         try:
             return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
         except LedgerDamaged as error:
@@ -241,6 +260,9 @@ class Runner:
         report, broke = None, ""
         if error is None:
             report = task.result()
+            if wish.only is None:
+                manifest = report.sources.manifest
+                self.went_by = manifest.manifest.digest if manifest.manifest and not manifest.problems else None
             for listener in wish.listeners:
                 listener.result(sync_json(report), report.exit_code())
             troubles = [(trouble.where, trouble.message) for trouble in report.troubles]

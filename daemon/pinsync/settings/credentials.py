@@ -182,6 +182,12 @@ def _read(who: str, where: str, path: Path, what: str = "the token") -> tuple[st
                 f"file that only this user can read, and name that file in {key}"
             )) from None  # fmt: skip
         raise CredentialError(who, f"{where} {problem}", elsewhere=problem.elsewhere) from None
+    if not text and where.startswith("credential "):
+        raise CredentialError(
+            who,
+            f"{where} is empty: the file that the unit's LoadCredential= names for {path.name} is missing or empty. "
+            "Write the token into that file, then restart the service",
+        )
     if not text:
         raise CredentialError(who, f"{where} is empty; write {what} into it")
     if "\n" in text or "\r" in text:

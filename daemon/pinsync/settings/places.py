@@ -15,6 +15,7 @@ SYSTEM_STATE = Path("/var/lib/pinsync")
 SYSTEM_RUNTIME = Path("/run/pinsync")
 SOCKET = "pinsync.sock"
 GROUP = "pinsync"
+SUMMARY = "summary.json"
 _SOCKET_BYTES = 103  # sun_path holds 108 bytes on Linux and 104 on macOS, the closing NUL included
 
 
@@ -78,6 +79,16 @@ def socket_path(settings: Settings, env: Mapping[str, str]) -> Path:
 def socket_group(settings: Settings) -> str:
     """The group whose members may ask the system's daemon; "" for a user's own."""
     return GROUP if _is_system(settings.source) else ""
+
+
+def summary_path(settings: Settings, env: Mapping[str, str]) -> Path | None:
+    """Where the daemon keeps what every user may read; None for one that is no service of the system.
+
+    `summary.json` in `$RUNTIME_DIRECTORY`, else in `/run/pinsync` for the configuration in `/etc`: beside the socket.
+    """
+    if given := env.get("RUNTIME_DIRECTORY", "").split(":")[0]:
+        return Path(given) / SUMMARY
+    return SYSTEM_RUNTIME / SUMMARY if _is_system(settings.source) else None
 
 
 def absolute(path: Path, base: Path | None = None) -> Path:

@@ -110,6 +110,7 @@ async def plan_remote(
         if writer is not None:
             with writer.store.transaction():
                 writer.record_decisions(remote.name, decisions, now)
+        world.alive()
         await asyncio.sleep(0)
 
     digest = Digest(plan)
