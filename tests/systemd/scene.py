@@ -219,11 +219,14 @@ class Scene:
         return found
 
     def settled(self, verdict: str = "in-sync") -> dict[str, Any]:
-        """Wait until the summary has this verdict and no pass is under way."""
+        """Wait until the daemon that runs has ended a pass, has none under way, and the summary has this verdict."""
 
         def found() -> dict[str, Any] | None:
             told = self.summary()
-            return told if told and told["verdict"] == verdict and told["daemon"]["pass"] is None else None
+            if told is None or told["verdict"] != verdict or told["daemon"]["pass"] is not None:
+                return None
+            last = told["last_pass"]["finished_at"] if told["last_pass"] else None
+            return told if last is not None and last > told["daemon"]["since"] else None
 
         return self.until(found, f"the verdict {verdict}")
 
