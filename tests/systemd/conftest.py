@@ -40,7 +40,7 @@ def scene(kubo_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         booting = machine.Machine(layers, state, *binds)
         booting.__enter__()
     try:
-        made = Scene(booting, transcript, machine.PROJECT, wheel)
+        made = Scene(booting, transcript, _CACHE, wheel)
         transcript.show(booting.run("systemctl", "--version"), most=1)
         transcript.show(booting.run("systemctl", "is-system-running"))
         install(made)

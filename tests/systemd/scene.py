@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.systemd.machine import Machine, Ran
+from tests.systemd.machine import PROJECT, Machine, Ran
 from tests.unit.service_kit import cid
 
 T = TypeVar("T")
@@ -109,8 +108,9 @@ class Transcript:
 class Scene:
     """The machine, and what the steps ask of it."""
 
-    def __init__(self, machine: Machine, transcript: Transcript, project: Path, wheel: Path) -> None:
-        self.machine, self.transcript, self.project, self.wheel = machine, transcript, project, wheel
+    def __init__(self, machine: Machine, transcript: Transcript, cache: Path, wheel: Path) -> None:
+        self.machine, self.transcript, self.cache, self.wheel = machine, transcript, cache, wheel
+        self.project = PROJECT
         self.run, self.put, self.step, self.tell = machine.run, machine.put, transcript.step, transcript.tell
         self.token = TOKEN
         self.secrets = [TOKEN]
@@ -261,20 +261,3 @@ class Scene:
         """A command of alice's about her own services."""
         uid = self.run("id", "-u", "alice").out
         return self.run(*words, user="alice", env={"XDG_RUNTIME_DIR": f"/run/user/{uid}"}, check=check)
-
-
-def old_wheel(wheel: Path, directory: Path, version: str = "0.0.9") -> Path:
-    """The same program as it was before schema 2 and with an older number, made from the wheel of today."""
-    before = wheel.name.split("-")[1]
-    target = directory / wheel.name.replace(before, version)
-    with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            data = old.read(name).decode()
-            if name == "pinsync/__init__.py" or name.endswith("/METADATA"):
-                data = data.replace(before, version)
-            elif name == "pinsync/ledger/schema.py":
-                data += "\nMIGRATIONS = (VERSION_1,)\nVERSION = 1\n"
-            elif name.endswith("/RECORD"):
-                data = re.sub(r"(?m),sha256=[^,]*,\d*$", ",,", data).replace(before, version)
-            new.writestr(name.replace(f"pinsync-{before}.", f"pinsync-{version}."), data)
-    return target

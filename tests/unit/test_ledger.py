@@ -13,6 +13,7 @@ import pytest
 
 from pinsync.errors import StateError, StateHeld
 from pinsync.house import reading, writing
+from pinsync.ledger.copies import backup
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.lock import StateLock, holder
 from pinsync.ledger.records import Settled
@@ -134,7 +135,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(path: Path) -> No
         (),
     )
     with writing(settings, "test") as state:
-        state.ledger.store.backup("copy")
+        backup(state.ledger.store.db.conn, path, "copy")
         made = {one.name: (one.stat().st_uid, one.stat().st_gid) for one in path.parent.iterdir()}
     assert {"pinsync.db", "pinsync.db-wal", "pinsync.db.lock", "pinsync.db.copy", "mirror-id"} <= set(made)
     assert set(made.values()) == {theirs}
