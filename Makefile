@@ -25,8 +25,8 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults test-systemd soak fuzz lint monitoring bench wheel man clean \
-	new-venv
+.PHONY: help demo test test-unit test-services test-faults test-systemd soak fuzz lint monitoring bench wheel man docs \
+	clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ wheel: .venv/.installed ## dist/pinsync-….whl
 man: .venv/.installed ## the man pages, in build/man
 	@rm -rf build/man
 	@$(BIN)/python -m tools.manpages build/man
+
+docs: .venv/.installed ## the tables of docs/configuration.md, from the settings' own descriptions
+	@$(BIN)/python -m tools.configuration
 
 clean: ## remove what was made in the checkout, .venv included
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

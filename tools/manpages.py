@@ -29,7 +29,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """(file name, content) of every page."""
     import typer
 
-    from pinsync.cli import app_people  # noqa: F401 - registers its commands
+    from pinsync.cli import main  # noqa: F401 - imports every module that registers commands
     from pinsync.cli.app import app
 
     root: Any = typer.main.get_command(app)

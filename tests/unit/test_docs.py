@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import tomli
 import typer
+from tools import configuration
 
 from pinsync import errors, status
 from pinsync.cli import main as cli_main
@@ -234,8 +235,8 @@ def test_commands_are_shown() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_key_is_told_with_its_default_and_no_other(table: str) -> None:
-    heading = "`[[remote]]`" if table == "remote" else f"`[{table}]`"
-    told = {row[0].strip("`"): row[1] for row in rows(sections(ROOT / "docs/configuration.md", 2)[heading])}
+    below = sections(ROOT / "docs/configuration.md", 2)[configuration.heading(table).removeprefix("## ")]
+    told = {row[0].strip("`"): row[1] for row in rows(below)}
     fields = TABLES[table].model_fields
     assert set(told) == set(fields)
     shown = {key: cell.strip("`") for key, cell in told.items() if cell.startswith("`")}
@@ -266,6 +267,22 @@ def test_toml_is_shown() -> None:
     assert fences(ROOT / "README.md", "toml")
     assert fences(ROOT / "docs/manifest.md", "toml")
     assert fences(ROOT / "docs/manifest.md", "text")
+
+
+def test_the_tables_of_keys_are_those_of_the_settings() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert configuration.generated(text) == text, "run `make docs`"
+    assert configuration.generated(text.replace("| `grace` |", "| `grass` |")) == text
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_is_described(table: str) -> None:
+    told = [
+        row[2]
+        for row in rows(sections(ROOT / "docs/configuration.md", 2)[configuration.heading(table).removeprefix("## ")])
+    ]
+    assert len(told) == len(TABLES[table].model_fields)
+    assert all(len(text) > 15 for text in told)
 
 
 # -- numbers, rates, traits

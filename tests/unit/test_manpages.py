@@ -6,13 +6,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tools.manpages import write
 from tools.roff import from_markdown, quoted, text
 
-from tests.unit.test_docs import COMMANDS, options
+from tests.unit.test_docs import COMMANDS, ROOT, options
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,13 @@ def test_every_command_has_a_page_with_its_options(pages: dict[str, Path]) -> No
         shown = pages[f"pinsync-{name.replace(' ', '-')}.1"].read_text().replace("\\-", "-")
         tagged = set(re.findall(r"\\fB(--?[a-z][a-z-]*)\\fR", shown.split(".SH OPTIONS")[-1]))
         assert options(command) <= tagged, name
+
+
+def test_a_build_knows_every_command(tmp_path: Path) -> None:
+    """A process of its own: here the tests have imported all that there is."""
+    subprocess.run([sys.executable, "-m", "tools.manpages", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    made = {path.stem.removeprefix("pinsync-") for path in (tmp_path / "man1").iterdir()}
+    assert made - {"pinsync"} == {name.replace(" ", "-") for name in COMMANDS}
 
 
 def test_pages_lead_to_pages_that_are_there(pages: dict[str, Path]) -> None:

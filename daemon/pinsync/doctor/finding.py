@@ -82,7 +82,7 @@ class About:
             return self.fail(check, str(error))
         if isinstance(error, sqlite3.DatabaseError):
             return self.fail(
-                check, f"the ledger cannot be read: {error}", "see docs/operating.md, *The ledger is lost*"
+                check, f"the ledger cannot be read: {error}", "see docs/operating.md, *The ledger is damaged or lost*"
             )
         if isinstance(error, OSError):
             return self.fail(

@@ -1,12 +1,12 @@
 """What may stand in `config.toml`: one pydantic model a table, strict, with the environment layered over the file.
 
 Importing this costs a tenth of a second, so `load` does it when it is called. Validators speak in words that can
-follow a key's name and never repeat a value: it may be a token on the wrong line.
+follow a key's name and never repeat a value: it may be a token on the wrong line. The text below each key is what
+docs/configuration.md says of it, in Markdown: `make docs` after a change.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
@@ -34,151 +34,15 @@ from pydantic_settings import (
 
 from pinsync.model import Mode, Rate, Removals, Safety
 
-from .credentials import hook_problem
-from .model import NAME, NodeSettings, NotifySettings, RemoteSettings, Schedule
-from .units import parse_address, parse_duration, parse_rate
+from . import checks
+from .model import NodeSettings, NotifySettings, RemoteSettings, Schedule
 
 _NODE, _REMOTE, _SAFETY, _SCHEDULE = NodeSettings(), RemoteSettings("default"), Safety(), Schedule()
 _NOTIFY = NotifySettings()
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_MAX_ORIGINS = 20  # Pinning Service API 1.0.0, schema `Origins`
 
-
-def _duration(low: str, high: str) -> BeforeValidator:
-    least, most = parse_duration(low), parse_duration(high)
-
-    def check(value: object) -> float:
-        if not isinstance(value, str):
-            raise ValueError('must be a duration with its unit, such as "90s", "15m", "24h" or "7d"')
-        seconds = parse_duration(value)
-        if not least <= seconds <= most:
-            raise ValueError(f'must be between "{low}" and "{high}"')
-        return seconds
-
-    return BeforeValidator(check)
-
-
-def _between(low: int, high: int) -> AfterValidator:
-    def check(value: float) -> float:
-        if not low <= value <= high:
-            raise ValueError(f"must be between {low} and {high}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _plain(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("must not contain control characters")
-    return value
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError("must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit")
-    return value
-
-
-def _name_or_empty(value: str) -> str:
-    return value and _name(value)
-
-
-def _peer_id(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Za-z0-9]{20,128}", value):
-        raise ValueError("must be a peer id such as 12D3KooW…, as `ipfs id` shows it")
-    return value
-
-
-def _web_address(value: str) -> str:
-    """Checks an http or https URL for what every one of ours must be; the messages show no part of it."""
-    if re.search(r"[\s\x00-\x1f\x7f]", value) or not value.isascii():
-        raise ValueError("must be a URL without spaces, control characters or letters beyond ASCII")
-    try:
-        url = urlsplit(value)
-        _ = url.port
-    except ValueError:
-        raise ValueError("is not a URL: its host or port is wrong") from None
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError('must be a URL that starts with "https://" or "http://" and a host')
-    if "@" in url.netloc:
-        raise ValueError("must not hold a user or password: they would be shown in messages; put them in a file")
-    if "?" in value or "#" in value:
-        raise ValueError("must not have a query or fragment ('?' or '#')")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    bare = _web_address(value).rstrip("/")
-    return bare if bare.endswith("/pins") else f"{bare}/pins"
-
-
-def _api(value: str) -> str:
-    if value == "auto" or value.startswith(("/", "unix:")):
-        return _plain(value)
-    if value.startswith(("http://", "https://")):
-        try:
-            return _web_address(value)
-        except ValueError as error:
-            if "user or password" in str(error):
-                raise ValueError("must not hold a user or password: name a file in authorization_file") from None
-            raise
-    raise ValueError('must be "auto", a URL (http://127.0.0.1:5001), a multiaddr (/ip4/…) or a Unix socket (/unix/…)')
-
-
-def _listen(value: str) -> str:
-    if value:
-        parse_address(value)  # the value stays text until all is known to be right
-    return value
-
-
-def _prom(value: str) -> str:
-    if value and not value.endswith(".prom"):
-        raise ValueError("must end in .prom: node_exporter reads nothing else")
-    return value
-
-
-def _hook(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text and (problem := hook_problem(text)):
-        raise ValueError(problem)
-    return value
-
-
-def _command(value: list[str]) -> list[str]:
-    if value and not value[0].startswith("/"):
-        raise ValueError('must begin with the whole path of a program: ["/usr/local/bin/tell", "argument"]')
-    if any("\0" in part for part in value):
-        raise ValueError("must not contain zero bytes")
-    return value
-
-
-def _rate(value: object) -> Rate | None:
-    if not isinstance(value, str):
-        raise ValueError('must be requests/duration in quotes, such as "30/10s", or "" for no limit')
-    return parse_rate(value)
-
-
-def _origins(value: object) -> object:
-    if value in ("auto", "none"):
-        return value
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError('must be "auto", "none" or a list of multiaddrs in quotes')
-    if len(value) > _MAX_ORIGINS:
-        raise ValueError(f"must not have more than {_MAX_ORIGINS} addresses: pinning services refuse more")
-    if not all(re.fullmatch(r"/[!-~]+/p2p/[A-Za-z0-9]+", one) for one in value):
-        raise ValueError(
-            "must be multiaddrs that end with the peer id, such as /dns4/node.example/tcp/4001/p2p/12D3KooW…"
-        )
-    return tuple(value)
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-Name = Annotated[str, AfterValidator(_name)]
-NameOrEmpty = Annotated[str, AfterValidator(_name_or_empty)]
-PathText = Annotated[str, AfterValidator(_plain)]
+Name = Annotated[str, AfterValidator(checks.name)]
+NameOrEmpty = Annotated[str, AfterValidator(checks.name_or_empty)]
+PathText = Annotated[str, AfterValidator(checks.plain)]
 Choice = Field(strict=False)  # text to enum, which strict validation would refuse
 
 
@@ -190,73 +54,124 @@ class Table(BaseModel):
 
 class MirrorTable(Table):
     id: NameOrEmpty = ""
+    """the mark on our pins. Empty: made once, as `host-6hex`, and kept in `mirror-id` beside the ledger"""
 
 
 class KuboTable(Table):
     name: Name = _NODE.name
-    api: Annotated[str, AfterValidator(_api)] = _NODE.api
+    """what reports call it"""
+    api: Annotated[str, AfterValidator(checks.api)] = _NODE.api
+    """`"auto"` reads `$IPFS_PATH/api`, then `~/.ipfs/api`, then takes 127.0.0.1:5001. Or a URL, a multiaddr, a
+    Unix socket (`/unix/…`)"""
     authorization_file: PathText = ""
-    peer_id: Annotated[str, AfterValidator(_peer_id)] = ""
+    """for a node with `API.Authorizations`: a file with `user:password` or a token. Else the systemd credential
+    `kubo.authorization`"""
+    peer_id: Annotated[str, AfterValidator(checks.peer_id)] = ""
+    """refuse any node but the one with this peer id, as `ipfs id` shows it"""
     mirror: bool = _NODE.mirror
+    """`false`: this node's pins are not mirrored, and the manifest alone says what is wanted"""
     only_names: list[str] = []
+    """globs on pin names; empty means all"""
     skip_names: list[str] = []
-    timeout: Annotated[float, _duration("0.1s", "1h")] = _NODE.timeout
-    retry_for: Annotated[float, _duration("0s", "1h")] = _NODE.retry_for
+    """globs on pin names that are left out, over `only_names`"""
+    timeout: Annotated[float, checks.duration("0.1s", "1h")] = _NODE.timeout
+    """the longest silence in an answer, 0.1s to 1h"""
+    retry_for: Annotated[float, checks.duration("0s", "1h")] = _NODE.retry_for
+    """how long one pass tries again when the node is away, 0s to 1h"""
 
 
 class ManifestTable(Table):
     path: PathText = "pins.toml"
+    """a file, or a directory of `*.toml`; `""` for no manifest. See [the manifest](manifest.md)"""
 
 
 class StateTable(Table):
     path: PathText = ""
+    """the ledger: `/var/lib/pinsync/pinsync.db` for a configuration in `/etc`, else
+    `$XDG_STATE_HOME/pinsync/pinsync.db`, usually below `~/.local/state`"""
 
 
 class ScheduleTable(Table):
-    every: Annotated[float, _duration("1s", "365d")] = _SCHEDULE.every
-    full_listing: Annotated[float, _duration("1s", "365d")] = _SCHEDULE.full_listing
+    every: Annotated[float, checks.duration("1s", "365d")] = _SCHEDULE.every
+    """the pause between passes of the daemon, 1s to 365d. `status` calls the mirror stale after three of them without a
+    good pass"""
+    full_listing: Annotated[float, checks.duration("1s", "365d")] = _SCHEDULE.full_listing
+    """a remote's whole list is read at least this often; between,
+    [five requests](services.md#a-pass-without-changes) where they can show that nothing changed"""
 
 
 class ListenTable(Table):
-    address: Annotated[str, AfterValidator(_listen)] = ""
+    address: Annotated[str, AfterValidator(checks.listen)] = ""
+    """where [metrics, health and status](monitoring.md) can be read by HTTP: a loopback address and a port,
+    such as `127.0.0.1:9753` or `[::1]:9753`; port 0 takes a free one. Empty: nowhere but on the control socket"""
 
 
 class MetricsTable(Table):
-    textfile: Annotated[PathText, AfterValidator(_prom)] = ""
+    textfile: Annotated[PathText, AfterValidator(checks.prom)] = ""
+    """a file for node_exporter's textfile collector, replaced after each pass and every minute; its name ends
+    in `.prom`. Empty: none. See [monitoring](monitoring.md#as-a-file-for-node_exporter)"""
 
 
 class SafetyTable(Table):
     removals: Annotated[Removals, Choice] = _SAFETY.removals
-    grace: Annotated[float, _duration("0s", "36500d")] = _SAFETY.grace
-    max_removals: Annotated[int, _between(0, 1_000_000_000)] = _SAFETY.max_removals
-    max_removal_share: Annotated[float, _between(0, 100)] = _SAFETY.max_removal_share
-    max_lost_share: Annotated[float, _between(0, 100)] = _SAFETY.max_lost_share
+    """`"auto"`: after grace, within limits. `"approve"`: each waits for a person. `"never"`"""
+    grace: Annotated[float, checks.duration("0s", "36500d")] = _SAFETY.grace
+    """how long a pin must be unwanted before it is removed; `"0s"` for at once"""
+    max_removals: Annotated[int, checks.between(0, 1_000_000_000)] = _SAFETY.max_removals
+    """removals in a rolling day, for each remote; beyond it all of them are held"""
+    max_removal_share: Annotated[float, checks.between(0, 100)] = _SAFETY.max_removal_share
+    """per cent of our pins at a remote, 0 to 100, in a rolling day; five removals always pass, and 100 is no limit"""
+    max_lost_share: Annotated[float, checks.between(0, 100)] = _SAFETY.max_lost_share
+    """when more than this per cent of our pins at a remote, 0 to 100, are gone at once, adding them again is held"""
 
 
 class NotifyTable(Table):
-    command: Annotated[list[str], AfterValidator(_command)] = list(_NOTIFY.command)
-    webhook: Annotated[SecretStr, AfterValidator(_hook)] = SecretStr("")
+    command: Annotated[list[str], AfterValidator(checks.command)] = list(_NOTIFY.command)
+    """a program, by its whole path, and its arguments; run without a shell"""
+    webhook: Annotated[SecretStr, AfterValidator(checks.hook)] = SecretStr("")
+    """a URL that JSON is POSTed to"""
     webhook_file: PathText = ""
-    heartbeat: Annotated[SecretStr, AfterValidator(_hook)] = SecretStr("")
+    """a file that holds this URL alone"""
+    heartbeat: Annotated[SecretStr, AfterValidator(checks.hook)] = SecretStr("")
+    """a URL that is called (GET) after each good pass over everything"""
     heartbeat_file: PathText = ""
-    failing_after: Annotated[int, _between(0, 1000)] = _NOTIFY.failing_after
-    timeout: Annotated[float, _duration("0.1s", "5m")] = _NOTIFY.timeout
+    """a file that holds this URL alone"""
+    failing_after: Annotated[int, checks.between(0, 1000)] = _NOTIFY.failing_after
+    """for so many intervals (`[schedule] every`) something must fail before it is told, 0 to 1000; 0 for at once"""
+    timeout: Annotated[float, checks.duration("0.1s", "5m")] = _NOTIFY.timeout
+    """the longest that one try may take, 0.1s to 5m"""
 
 
 class RemoteTable(Table):
     name: Name
-    endpoint: Annotated[str, AfterValidator(_endpoint)] = _REMOTE.endpoint
+    """what commands, messages and the manifest call it: letters, digits, `.`, `_`, `-`"""
+    endpoint: Annotated[str, AfterValidator(checks.endpoint)] = _REMOTE.endpoint
+    """where the service is, with or without `/pins`"""
     mode: Annotated[Mode, Choice] = _REMOTE.mode
+    """`"add-only"` never removes; `"read-only"` lists and reports alone ([modes](semantics.md#modes))"""
     token_file: PathText = ""
+    """a file that holds the token alone; see [tokens](#tokens)"""
     auth: Literal["bearer", "basic", "none"] = _REMOTE.auth
+    """how the token is sent. `"basic"`: the token is `user:password`. `"none"`: the service asks for none, as
+    one's own Cluster"""
     nodes: bool = _REMOTE.nodes
-    rate: Annotated[Rate | None, BeforeValidator(_rate)] = None  # unless it is set, the host's default applies
-    concurrency: Annotated[int, _between(1, 64)] = _REMOTE.concurrency
-    origins: Annotated[Literal["auto", "none"] | tuple[str, ...], BeforeValidator(_origins)] = _REMOTE.origins
-    timeout: Annotated[float, _duration("0.1s", "1h")] = _REMOTE.timeout
-    retry_for: Annotated[float, _duration("0s", "1h")] = _REMOTE.retry_for
+    """`false`: only manifest entries go there, not the nodes' pins"""
+    rate: Annotated[Rate | None, BeforeValidator(checks.rate)] = None  # unless it is set, the host's default applies
+    """at most so many requests in so long; `""` for no limit. Left out: [what is known of the
+    host](services.md#rate-limits)"""
+    concurrency: Annotated[int, checks.between(1, 64)] = _REMOTE.concurrency
+    """requests at a time, 1 to 64"""
+    origins: Annotated[Literal["auto", "none"] | tuple[str, ...], BeforeValidator(checks.origins)] = _REMOTE.origins
+    """where the service can fetch from. `"auto"`: the node's public addresses. `"none"`, or up to 20 multiaddrs
+    ending in `/p2p/…`"""
+    timeout: Annotated[float, checks.duration("0.1s", "1h")] = _REMOTE.timeout
+    """the longest silence in an answer, 0.1s to 1h"""
+    retry_for: Annotated[float, checks.duration("0s", "1h")] = _REMOTE.retry_for
+    """how long one call is tried again within a pass when the service is away or in trouble, 0s to 1h"""
     ca_file: PathText = ""
+    """certificates (PEM) to trust instead of the system's"""
     safety: SafetyTable = SafetyTable()  # what is set in it goes over the global one
+    """values over those of [`[safety]`](#safety) for this remote: `safety = { grace = "30d" }`"""
 
 
 class File(BaseSettings):
@@ -273,7 +188,7 @@ class File(BaseSettings):
     )
 
     mirror: MirrorTable = MirrorTable()
-    kubo: Annotated[list[KuboTable], BeforeValidator(_as_list)] = [KuboTable()]
+    kubo: Annotated[list[KuboTable], BeforeValidator(checks.as_list)] = [KuboTable()]
     manifest: ManifestTable = ManifestTable()
     state: StateTable = StateTable()
     schedule: ScheduleTable = ScheduleTable()
