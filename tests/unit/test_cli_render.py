@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +56,10 @@ def shown(found: Mapping[str, Any], width: int | None = None, *, verbose: bool =
             report("converging", remote(wanted=4, pinned=1, queued=2, missing=1, waiting_removal=1)),
             "Converging: 3 pins are on the way and 1 removal waits out the grace; nothing for you to do.",
         ),
+        (
+            report("converging", remote(wanted=4, pinned=3, missing=1, mode="read-only")),
+            "Converging: 1 pin is not at nftstorage, which is read-only; nothing for you to do.",
+        ),
         (report("held", remote(held=2)), "Held: 2 changes wait for your word: see below."),
         (
             report("failing", remote(ok=False, error="it refuses the token", failed=1, wanted=1)),
@@ -69,6 +74,13 @@ def shown(found: Mapping[str, Any], width: int | None = None, *, verbose: bool =
 )
 def test_the_verdict_comes_first_with_what_it_means(found: dict[str, Any], verdict: str) -> None:
     assert shown(found).splitlines()[0].startswith(verdict)
+
+
+def test_a_manifest_without_entries_is_not_said_to_be_in_force() -> None:
+    found = report("in-sync", remote())
+    assert re.search(r"manifest +2 +pins +in force", shown(found))
+    found["sources"]["manifest"]["pins"] = 0
+    assert re.search(r"manifest +0 +pins +no entries", shown(found))
 
 
 def test_what_is_held_comes_with_its_reason_and_the_command() -> None:

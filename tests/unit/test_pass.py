@@ -185,6 +185,14 @@ def test_a_list_that_is_cut_silently_is_found_out_before_the_first_removal(mirro
     assert set(mirror.there()) == kept
 
 
+def test_one_entry_that_went_is_one_entry(mirror: Mirror) -> None:
+    mirror.manifest(f'[[pin]]\ncid = "{cid(1)}"\n')
+    mirror.sync()
+    mirror.manifest("")
+    mirror.sync()
+    assert mirror.status()["doubts"][0]["reason"] == "the manifest had 1 entry and has none now"
+
+
 def test_an_emptied_node_is_held_until_it_returns_or_a_person_says_so(mirror: Mirror) -> None:
     mirror.pin(*MANY[:4])
     mirror.sync()

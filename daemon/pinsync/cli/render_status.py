@@ -94,13 +94,22 @@ def _meaning(report: Report, now: float, every: float) -> str:
 
 def _under_way(report: Report) -> str:
     remotes = report["remotes"]
-    coming = sum(remote[what] for remote in remotes for what in ("queued", "pinning", "missing"))
+    coming = sum(
+        remote[what]
+        for remote in remotes
+        for what in ("queued", "pinning", "missing")
+        if what != "missing" or remote["mode"] != "read-only"
+    )
+    lacking = {remote["name"]: remote["missing"] for remote in remotes if remote["mode"] == "read-only"}
     leaving = sum(remote["waiting_removal"] for remote in remotes)
     parts = []
     if coming:
         parts.append(f"{counted(coming, 'pin is', 'pins are')} on the way")
     if leaving:
         parts.append(f"{counted(leaving, 'removal waits', 'removals wait')} out the grace")
+    for name, missing in lacking.items():
+        if missing:
+            parts.append(f"{counted(missing, 'pin is', 'pins are')} not at {name}, which is read-only")
     if parts:
         return listed(parts)
     last = report["last_pass"]
@@ -131,7 +140,7 @@ def _sources(report: Report, width: int | None, now: float) -> Iterator[Line]:
         rows.append([f"node {node['name']}", pins, "pins", (told, style), (node["peer_id"] or "", "dim")])
     manifest = report["sources"]["manifest"]
     if manifest["path"]:
-        state = {True: ("in force", ""), False: ("unreadable; the last good one is in force", "red")}.get(
+        state = {True: ("in force" if manifest["pins"] else "no entries", ""), False: ("unreadable; the last good one is in force", "red")}.get(
             manifest["ok"], ("not read yet" if report["last_pass"] is None else "none there", "dim")
         )
         rows.append(["manifest", number(manifest["pins"]), "pins", state, (manifest["path"], "dim")])

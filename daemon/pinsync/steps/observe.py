@@ -306,15 +306,19 @@ def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterabl
             view.label,
         )
     if record.good_pins and not reading.count:
-        reason = f"node {name!r} had {record.good_pins} pins and has none now"
+        reason = f"node {name!r} had {_counted(record.good_pins, 'pin', 'pins')} and has none now"
         yield Doubt(f"emptied:{view.label}", reason, view.label)
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _manifest_doubts(view: ManifestView, record: SourceRecord | None) -> Iterable[Doubt]:
     if record is None or view.manifest is None or view.problems:
         return
     if record.good_pins and not view.pins:
-        reason = f"the manifest had {record.good_pins} entries and has none now"
+        reason = f"the manifest had {_counted(record.good_pins, 'entry', 'entries')} and has none now"
         yield Doubt("emptied:manifest", reason, "manifest")
     before = {name: Included(*gave) for name, gave in json.loads(record.includes).items()}
     for name in emptied(before, view.manifest.includes):
