@@ -140,7 +140,8 @@ def _sources(report: Report, width: int | None, now: float) -> Iterator[Line]:
         rows.append([f"node {node['name']}", pins, "pins", (told, style), (node["peer_id"] or "", "dim")])
     manifest = report["sources"]["manifest"]
     if manifest["path"]:
-        state = {True: ("in force" if manifest["pins"] else "no entries", ""), False: ("unreadable; the last good one is in force", "red")}.get(
+        good = "in force" if manifest["pins"] else "no entries"
+        state = {True: (good, ""), False: ("unreadable; the last good one is in force", "red")}.get(
             manifest["ok"], ("not read yet" if report["last_pass"] is None else "none there", "dim")
         )
         rows.append(["manifest", number(manifest["pins"]), "pins", state, (manifest["path"], "dim")])
