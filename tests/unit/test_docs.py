@@ -235,6 +235,12 @@ def test_the_bounds_are_those_of_the_code() -> None:
     ]  # fmt: skip
 
 
+def test_every_make_target_is_told_to_those_who_work_on_it() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help"}
+    told = {shown.split()[1] for shown in shown_commands(ROOT / "CONTRIBUTING.md") if shown.startswith("make ")}
+    assert targets - told == {one for one in targets if one.startswith("simulate-")}
+
+
 def test_commands_are_shown() -> None:
     assert len({shown for path in DOCS for shown in shown_commands(path)}) > 30
     two = re.findall(r"^ {4}(make [a-z]+)$", (ROOT / "README.md").read_text(), re.MULTILINE)

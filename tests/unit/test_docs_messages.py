@@ -35,7 +35,7 @@ PARTS = [
 
 def text_of(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else GAP
+        return re.sub(r"%(?:s|r|d|\.0f)", GAP, node.value) if isinstance(node.value, str) else GAP
     if isinstance(node, ast.JoinedStr):
         return "".join(text_of(part) for part in node.values)
     return GAP
