@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -86,6 +87,13 @@ def test_where_all_is_well_nothing_is_bad_and_nothing_was_changed(at: Home) -> N
     assert "whole" in seen.of("state", "integrity")[1]
     assert seen.of("mirror", "verdict")[0] == "ok"
     assert seen.of("daemon", "answers")[0] == "skip"
+
+
+def test_a_count_that_may_be_that_of_a_page_is_not_told(at: Home) -> None:
+    at.service.emulator.seed_pins([Seed(cid(n)) for n in range(20, 25)])
+    assert re.fullmatch(r"answers in [\d.]+ s → .*", Seen(at).of("remote nft", "list")[1])
+    at.run("sync")
+    assert "5 pins at the last whole listing" in Seen(at).of("remote nft", "list")[1]
 
 
 def test_people_see_lines_with_what_to_do_and_quiet_leaves_out_what_is_well(at: Home) -> None:
