@@ -335,6 +335,16 @@ def test_what_the_code_calls_semantics_is_a_heading_there() -> None:
     assert named <= set(sections(ROOT / "docs/semantics.md", 2))
 
 
+def test_documents_that_messages_send_people_to_are_there() -> None:
+    named: set[tuple[str, str]] = set()
+    for file in (ROOT / "daemon").rglob("*.py"):
+        named |= set(re.findall(r"(docs/[a-z]+\.md)(?:, \*([^*]+)\*)?", file.read_text()))
+    assert ("docs/operating.md", "The ledger is damaged or lost") in named
+    for document, heading in named:
+        assert (ROOT / document).exists() or document in COMING_FILES, document
+        assert not heading or heading in sections(ROOT / document, 2), heading
+
+
 # -- exit codes and verdicts
 
 
