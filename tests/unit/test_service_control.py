@@ -322,6 +322,18 @@ def test_the_status_tells_of_a_wrong_configuration(rig: Rig) -> None:
     until(lambda: "nonsense" in (client.status()["daemon"]["config_error"] or ""))
 
 
+def test_nothing_is_asked_of_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would do it whenever it goes on, long after the person gave up."""
+    monkeypatch.setattr("pinsync.service.client.ALIVE", 0.2)
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(path))
+        hung.listen(8)
+        for ask in (lambda: DaemonClient(path).pause(None, 60.0, None, ""), lambda: DaemonClient(path).sync()):
+            with pytest.raises(DaemonError, match="hangs, or is stopped"):
+                ask()
+
+
 def test_a_sync_is_a_pass_with_progress_and_a_result(rig: Rig) -> None:
     rig.start()
     rig.emulator.remove_pins([rig.emulator.pins()[0].requestid])

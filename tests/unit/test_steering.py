@@ -368,6 +368,26 @@ def test_a_pause_of_everything_is_for_every_remote(mirror: Mirror) -> None:
     assert raised.value.exit_code == 4
 
 
+@pytest.mark.parametrize("how", ["damaged", "lost", "an older copy"])
+def test_a_pause_outlasts_the_ledger(mirror: Mirror, how: str) -> None:
+    mirror.pin("a")
+    mirror.sync()
+    ledger = mirror.settings.state.path
+    before = ledger.read_bytes()
+    mirror.pin("b")
+    say_pause(mirror, reason="new disk")
+    if how == "damaged":
+        ledger.write_bytes(b"SQLite format 3\0" + bytes(3000))
+    elif how == "lost":
+        ledger.unlink()
+    else:
+        ledger.write_bytes(before)
+    assert mirror.sync().paused == ["there"]
+    assert set(mirror.there()) == {cid("a")}
+    with ledger_of(mirror) as found:
+        assert [(one.who, one.reason) for one in pauses(found, mirror.clock.now())] == [("alice", "new disk")]
+
+
 def test_it_ends_by_itself(mirror: Mirror) -> None:
     mirror.pin("a")
     say_pause(mirror, seconds=3600.0)

@@ -16,7 +16,7 @@ RESUMED = "resumed_at"
 
 def pauses(ledger: Ledger | None, now: float) -> list[Pause]:
     """Those that stand, that of everything first."""
-    return [one for one in _all(ledger) if one.stands(now)]
+    return [one for one in all_pauses(ledger) if one.stands(now)]
 
 
 def paused(ledger: Ledger | None, now: float, remote: str | None) -> Pause | None:
@@ -40,7 +40,7 @@ def end_pauses(ledger: Ledger, ended: Iterable[Pause]) -> None:
 
 def over(ledger: Ledger, now: float) -> list[Pause]:
     """Those whose time is over, and that nobody has noted as ended yet."""
-    return [one for one in _all(ledger) if not one.stands(now)]
+    return [one for one in all_pauses(ledger) if not one.stands(now)]
 
 
 def fresh_since(ledger: Ledger | None, now: float) -> float | None:
@@ -55,7 +55,8 @@ def fresh_since(ledger: Ledger | None, now: float) -> float | None:
     return max([good, float(ledger.fact(RESUMED) or 0.0), *ends])
 
 
-def _all(ledger: Ledger | None) -> list[Pause]:
+def all_pauses(ledger: Ledger | None) -> list[Pause]:
+    """Those that were asked for, over or not."""
     if ledger is None or ledger.schema < 2:
         return []
     sql = "SELECT remote, since, until, reason, who FROM pauses ORDER BY remote"

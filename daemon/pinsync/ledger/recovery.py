@@ -19,7 +19,8 @@ from pinsync.planning.plan import How, Owned
 
 from .copies import set_aside
 from .ledger import Ledger
-from .records import SourceRecord
+from .pauses import all_pauses, end_pauses, put_pause
+from .records import Pause, SourceRecord
 from .remembered import GENERATION, LEDGER_ID, Remembered, advance, generation, identify, remembered
 from .store import Store, damaged, is_sqlite
 
@@ -113,6 +114,9 @@ def _begin_anew(ledger: Ledger, kept: Remembered | None, aside: Path | None, why
 
 def _take_over(ledger: Ledger, kept: Remembered, now: float) -> None:
     """What was remembered and this ledger does not know."""
+    end_pauses(ledger, all_pauses(ledger))
+    for pause in kept.pauses:
+        put_pause(ledger, Pause(*pause))
     for remote, (endpoint, pins) in kept.had.items():
         ledger.set_fact(expected_at(remote), json.dumps([endpoint, pins]))
     for remote, requestid, key, cid, created in kept.foreign:

@@ -1,9 +1,10 @@
 """What outlives the ledger: a small file beside it that shows when the ledger went back, or is gone.
 
-The ledger is a convenience, but three things that it knows are worth more: which pins of others once met a POST of ours
-and carry our mark since (they look like ours, and are not), how many pins there were, and which node was mirrored. With
-them a new ledger neither removes the first, nor buys the second again, nor believes another node. The number of the
-ledger's generation grows with every pass and every word of a person: a ledger with a smaller one is an old copy.
+The ledger is a convenience, but four things that it knows are worth more: which pins of others once met a POST of ours
+and carry our mark since (they look like ours, and are not), how many pins there were, which node was mirrored, and what
+a person paused. With them a new ledger neither removes the first, nor buys the second again, nor believes another node,
+nor goes on against a person's word. The number of the ledger's generation grows with every pass and every word of a
+person: a ledger with a smaller one is an old copy.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from pinsync.planning.plan import How
 
 from .ledger import Ledger
 from .owner import entrust
+from .pauses import all_pauses
+from .records import Pause
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ class Remembered:
     `ledger` and `generation`: of the ledger as it last was. `had`: remote → [endpoint, pins of wanted content there].
     `sources`: name → [kind, pins, peer id], by the last reading that was believed. `foreign`: [remote, requestid, key
     in hexadecimal, cid, created] of pins that are not ours whatever their meta says. `ids`: the mirror ids, the last
-    first. `settings`: the facts that hold the configuration of the last passes.
+    first. `settings`: the facts that hold the configuration of the last passes. `pauses`: [remote, since, until,
+    reason, who] of each that was asked for.
     """
 
     ledger: str
@@ -43,6 +47,7 @@ class Remembered:
     foreign: list[list[Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    pauses: list[list[Any]] = field(default_factory=list)
 
 
 def beside(ledger: Path) -> Path:
@@ -58,6 +63,7 @@ def remembered(ledger: Path) -> Remembered | None:
             str(found["ledger"]), int(found["generation"]), dict(found["had"]), dict(found["sources"]),
             [list(one) for one in found["foreign"]], [str(one) for one in found["ids"]],
             {str(name): json.dumps(json.loads(text)) for name, text in found["settings"].items()},
+            [list(one) for one in found.get("pauses", [])],
         )  # fmt: skip
         for endpoint, pins in kept.had.values():
             int(pins), str(endpoint)
@@ -65,6 +71,8 @@ def remembered(ledger: Path) -> Remembered | None:
             str(kind), int(pins), str(peer_id)
         for remote, requestid, key, cid, created in kept.foreign:
             str(remote), str(requestid), bytes.fromhex(key), str(cid), int(created or 0)
+        for pause in kept.pauses:
+            Pause(*pause).stands(0.0)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return kept
@@ -95,7 +103,8 @@ def advance(ledger: Ledger, had: dict[str, list[Any]] | None = None) -> None:
     ledger.set_fact(GENERATION, str(number))
     path = ledger.store.path
     before = remembered(path) or Remembered(known, number)
-    now = replace(before, ledger=known, generation=number)
+    pauses = [list(astuple(one)) for one in all_pauses(ledger)]
+    now = replace(before, ledger=known, generation=number, pauses=pauses)
     if had is not None:
         now = replace(
             now, had={**before.had, **had}, sources=_sources(ledger), foreign=_foreign(ledger),

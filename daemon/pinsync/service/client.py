@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT = 2.0  # seconds; a local daemon that takes longer is not well
 ANSWER = 60.0  # seconds for what the daemon knows without asking anybody
+ALIVE = 20.0  # seconds in which a daemon that does not hang answers at all
 EXIT_CODE = "Pinsync-Exit-Code"
 
 _KINDS: Mapping[int, type[PinsyncError]] = {2: UsageError, 6: StateHeld}
@@ -192,11 +193,25 @@ class DaemonClient:
             with httpx.Client(
                 transport=transport, base_url="http://pinsync", timeout=timeout, trust_env=False
             ) as client:
+                if patience is None or patience > ALIVE:
+                    self._alive(client)
                 yield client
         except httpx.TimeoutException as error:
             raise DaemonError(f"the daemon at {self.path} did not answer in {patience or CONNECT:g} s") from error
         except (httpx.HTTPError, ValueError) as error:
             raise DaemonError(f"the daemon at {self.path} ended in the middle of its answer: {error}") from error
+
+    def _alive(self, http: httpx.Client) -> None:
+        """See that it does not hang, before anything is asked that it would do whenever it goes on."""
+        import httpx
+
+        try:
+            http.get("/healthz", timeout=ALIVE)
+        except httpx.TimeoutException as error:
+            raise DaemonError(
+                f"the daemon at {self.path} has not answered for {ALIVE:g} s: it hangs, or is stopped. Nothing was "
+                "asked of it, and the pins are as they were; restart it (systemctl restart pinsync)"
+            ) from error
 
 
 def _knock(path: Path) -> None:
