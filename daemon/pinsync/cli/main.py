@@ -13,7 +13,7 @@ import typer
 
 from pinsync.errors import PinsyncError
 
-from . import app_care, app_people  # noqa: F401 - the commands that they register
+from . import app_care, app_people, app_service  # noqa: F401 - the commands that they register
 from .app import app
 from .ui import Ui, said
 

@@ -81,6 +81,18 @@ def load_token(remote: RemoteSettings, env: Mapping[str, str]) -> Token | None:
     return Token(SecretStr(_checked(who, where, _without_scheme(raw), basic)), where, warnings)
 
 
+def given_token(remote: RemoteSettings, raw: str, where: str) -> Token:
+    """The token of `remote` in what somebody gave; `where` names that for messages. Raises `CredentialError`."""
+    from pydantic import SecretStr
+
+    who, text = f"remote {remote.name}", raw.strip()
+    if not text:
+        raise CredentialError(who, f"{where} is empty")
+    if "\n" in text or "\r" in text:
+        raise CredentialError(who, f"{where} has more than one line; it must hold the token alone")
+    return Token(SecretStr(_checked(who, where, _without_scheme(text), remote.auth == "basic")), where)
+
+
 def load_authorization(node: NodeSettings, env: Mapping[str, str]) -> SecretStr | None:
     """The whole value of the Authorization header for `node`'s API; None when nothing is set for it.
 
