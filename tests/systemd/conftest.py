@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,27 +16,37 @@ from tests.systemd import machine
 from tests.systemd.scene import DROPINS, HOME_UNITS, QUICK, Scene, Transcript
 
 TRANSCRIPT = machine.PROJECT / "build/systemd-transcript.txt"
+BARE_TRANSCRIPT = TRANSCRIPT.with_name("systemd-transcript-setup.txt")
 _CACHE = parts.cache_dir()  # before HOME is hidden
 
 
 @pytest.fixture(scope="session")
 def scene(kubo_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A machine in which the steps of docs/install.md were taken, and the service is started and in sync."""
-    directory = tmp_path_factory.mktemp("machine")
+    """A machine in which the steps of docs/install.md were taken by hand, and the service can be started."""
+    with _booted(tmp_path_factory.mktemp("machine"), kubo_binary, Transcript(TRANSCRIPT)) as made:
+        install(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bare(kubo_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Another machine, in which there is the program and nothing else of pinsync."""
+    with _booted(tmp_path_factory.mktemp("bare"), kubo_binary, Transcript(BARE_TRANSCRIPT)) as made:
+        yield made
+
+
+@contextmanager
+def _booted(directory: Path, kubo: Path, transcript: Transcript) -> Iterator[Scene]:
+    """A machine with what people have before: a node, an account at a service; and the program, from the wheel."""
     try:
         machine.check_host()
         layers, wheels = (machine.environment(_CACHE), machine.rootfs(_CACHE)), machine.wheels(_CACHE)
     except parts.MissingError as error:
         pytest.fail(str(error), pytrace=False)
     wheel = _wheel(directory)
-    binds = (
-        f"--bind-ro={wheels}:/wheels",
-        f"--bind-ro={wheel.parent}:/new",
-        f"--bind-ro={kubo_binary}:/usr/local/bin/ipfs",
-    )
+    binds = (f"--bind-ro={wheels}:/wheels", f"--bind-ro={wheel.parent}:/new", f"--bind-ro={kubo}:/usr/local/bin/ipfs")
     state = directory / "state"
     state.mkdir()
-    transcript = Transcript(TRANSCRIPT)
     with transcript.step("boot a Debian 12 whose process 1 is systemd"):
         booting = machine.Machine(layers, state, *binds)
         booting.__enter__()
@@ -43,7 +54,7 @@ def scene(kubo_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made = Scene(booting, transcript, _CACHE, wheel)
         transcript.show(booting.run("systemctl", "--version"), most=1)
         transcript.show(booting.run("systemctl", "is-system-running"))
-        install(made)
+        _before(made)
         yield made
     finally:
         with transcript.step("shut down"):
@@ -67,9 +78,8 @@ def _wheel(directory: Path) -> Path:
     return wheel
 
 
-def install(scene: Scene) -> None:
-    """The steps of docs/install.md, with what people have before them: a node and an account at a service."""
-    run, put, show = scene.run, scene.put, scene.transcript.show
+def _before(scene: Scene) -> None:
+    run, show = scene.run, scene.transcript.show
     with scene.step("what was there before: users, a Kubo that belongs to `ipfs`"):
         scene.people()
         scene.kubo()
@@ -81,6 +91,11 @@ def install(scene: Scene) -> None:
         show(run("pinsync", "--version"))
     with scene.step("an account at a pinning service (the emulator, as NFT.Storage)"):
         scene.pinning_service()
+
+
+def install(scene: Scene) -> None:
+    """The steps of docs/install.md by hand."""
+    run, put, show = scene.run, scene.put, scene.transcript.show
     with scene.step("the unit, the user, the configuration, the token"):
         package = run("/opt/pinsync/bin/python", "-c", "from pinsync.service.units import units; print(units())").out
         run("install", "-D", "-m", "0644", f"{package}/pinsync.sysusers", "/usr/lib/sysusers.d/pinsync.conf")
@@ -99,6 +114,7 @@ def install(scene: Scene) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TRANSCRIPT.exists():
-        terminalreporter.section("what was done in the booted systemd")
-        terminalreporter.write_line(TRANSCRIPT.read_text())
+    for path in (TRANSCRIPT, BARE_TRANSCRIPT):
+        if path.exists():
+            terminalreporter.section("what was done in the booted systemd")
+            terminalreporter.write_line(path.read_text())

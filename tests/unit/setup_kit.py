@@ -31,6 +31,7 @@ class Systemd:
         self.enabled = False
         self.active = "inactive"
         self.user = False
+        self.version = 252
         self.fails: set[str] = set()
         self.calls: list[str] = []
         """What changed something."""
@@ -41,6 +42,8 @@ class Systemd:
             return Ran(0 if self.user else 2, "", "")
         if words[0] == "journalctl":
             return Ran(0, "the token of nftstorage is not accepted\n", "")
+        if words[:2] == ["systemctl", "--version"]:
+            return Ran(0, f"systemd {self.version} (252.39-1~deb12u1)\n", "")
         if words[:2] == ["systemctl", "show"]:
             return Ran(0, self._show(), "")
         verb = words[0] if words[0] != "systemctl" else words[1]

@@ -38,7 +38,8 @@ function pinsync; test "$argv" = "completion remotes"; and printf 'nftstorage\\n
 source $argv[1]; complete -C "pinsync $argv[2..]" | string split -f 1 \\t
 """
 CASES: list[tuple[Sequence[str], set[str]]] = [
-    (["s"], {"sync", "status"}),
+    (["s"], {"sync", "status", "service"}),
+    (["service", ""], {"install", "uninstall", "show"}),
     (["sync", "--re"], {"--remote"}),
     (["sync", "--remote", ""], {"nftstorage", "pinata"}),
     (["sync", "--remote", "p"], {"pinata"}),

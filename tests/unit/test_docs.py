@@ -43,6 +43,7 @@ from pinsync.steps import adding, record
 from tests.fuzz.targets import TARGETS
 from tests.unit.cli_kit import Home, home
 from tests.unit.emulator_kit import cid
+from tests.unit.setup_kit import Box
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -453,7 +454,25 @@ def test_json_that_is_shown_has_the_keys_that_are_printed_and_no_other(
     look("doctor --json", "doctor")
     at.configure('[notify]\ncommand = ["/bin/sh", "-c", "cat >&2"]\n')
     look("notify --json", "notify", "--test")
+    printed |= service_json(at)
     assert told_json() == printed
+
+
+def service_json(at: Home) -> dict[str, set[str]]:
+    """What `service` prints, with errors and without, on a machine that is a directory."""
+    box = Box(at.path / "machine", at.capsys, at.node.url)
+    box.systemd.fails = {"start"}
+    said = [box.install(json=True)]
+    box.systemd.fails = {"disable"}
+    gone = [box.uninstall(json=True)]
+    box.systemd.fails = set()
+    said += [box.install(json=True)]
+    shown = [box.show(json=True)]
+    box.layout.config.write_text("nonsense\n")
+    shown += [box.show(json=True)]
+    gone += [box.uninstall(json=True)]
+    each = {"install": said, "uninstall": gone, "show": shown}
+    return {f"service {name} --json": set().union(*(keys(one.json()) for one in all_)) for name, all_ in each.items()}
 
 
 def shut(at: Home) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +157,10 @@ def test_other_credentials_whose_file_is_there_are_passed_too(box: Box) -> None:
 def test_a_configuration_that_is_there_is_never_overwritten(box: Box) -> None:
     box.install()
     before = box.tree()
-    for option in ({"endpoint": "https://pins.example.org"}, {"api": "http://127.0.0.1:1"}, {"auth": "none"}):
+    options: list[dict[str, Any]] = [
+        {"endpoint": "https://pins.example.org"}, {"api": "http://127.0.0.1:1"}, {"auth": "none"},
+    ]  # fmt: skip
+    for option in options:
         with pytest.raises(UsageError, match="is not overwritten"):
             box.install(**option)
     with pytest.raises(UsageError, match="no remote is called 'pinata'"):
@@ -239,7 +244,7 @@ def test_the_token_may_come_from_standard_input(box: Box, monkeypatch: pytest.Mo
         ({"token": None}, "--token-file FILE"),
         ({"token": "two\nlines"}, "more than one line"),
         ({"token": ""}, "is empty"),
-        ({"token_file": "/nonexistent"}, "is not there"),
+        ({"token_file": "/nonexistent"}, "No such file"),
         ({"remote": "nobody"}, "needs --endpoint"),
         ({"endpoint": "ftp://example.org"}, "must be a URL"),
         ({"remote": "a b", "endpoint": "https://example.org"}, "must be 1 to 64 letters"),
@@ -248,7 +253,7 @@ def test_the_token_may_come_from_standard_input(box: Box, monkeypatch: pytest.Mo
         ({"auth": "none"}, "no token is needed"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_changed(box: Box, asked: dict[str, str], said: str) -> None:
+def test_what_makes_no_sense_is_refused_before_anything_is_changed(box: Box, asked: dict[str, Any], said: str) -> None:
     with pytest.raises((UsageError, ConfigError)) as caught:
         box.install(**asked)
     assert said in str(caught.value)
@@ -270,6 +275,20 @@ def test_the_node_of_the_caller_is_found_and_written_down(node: KuboStandIn, tmp
     (nowhere / "api").write_text("/ip4/127.0.0.1/tcp/1")
     found = find_node(None, {"HOME": str(nowhere.parent)}, {"HOME": str(tmp_path)}, VirtualClock())
     assert (found.api, found.version) == (node.url, "0.42.0")
+
+
+def test_the_token_may_come_through_a_pipe(box: Box) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, TOKEN.encode())
+    os.close(writing)
+    assert box.install(token_file=f"/dev/fd/{reading}").code == 0
+    os.close(reading)
+    assert box.tree()[f"{ETC}/nftstorage.token"][1] == f"{TOKEN}\n"
+
+
+def test_an_old_systemd_is_warned_of(box: Box) -> None:
+    box.systemd.version = 249
+    assert "this is systemd 249" in box.install().err
 
 
 # -- what goes wrong

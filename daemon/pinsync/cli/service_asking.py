@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pinsync.errors import UsageError
 from pinsync.settings.credentials import CredentialError, given_token
-from pinsync.settings.files import Unreadable, decode, read_small
+from pinsync.settings.files import Unreadable, decode
 from pinsync.settings.model import NFT_STORAGE, RemoteSettings
 
 SERVICES = (
@@ -139,9 +139,12 @@ def token_from(remote: RemoteSettings, file: str) -> bytes:
     if file == "-":
         return content(remote, sys.stdin.read(_LIMIT), "standard input")
     try:
-        return content(remote, decode(read_small(Path(file), _LIMIT)[0]), f"--token-file {file}")
+        with Path(file).open("rb") as opened:  # a pipe too: <(pass show …)
+            return content(remote, decode(opened.read(_LIMIT)), f"--token-file {file}")
     except Unreadable as problem:
         raise CredentialError(f"remote {remote.name}", f"--token-file {file} {problem}") from None
+    except OSError as error:
+        raise CredentialError(f"remote {remote.name}", f"--token-file {file}: {error.strerror}") from None
 
 
 def content(remote: RemoteSettings, text: str, where: str) -> bytes:

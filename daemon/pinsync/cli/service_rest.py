@@ -13,8 +13,9 @@ from pinsync.setup.layout import UNIT, Layout, with_program
 from pinsync.setup.machine import Outcome, carry_out, look, read, unit_state
 
 from .render_service import failed_text, plan_lines, show_lines, steps_json
-from .service import by_its_own_file, remembered
+from .service import by_its_own_file
 from .service_asking import AtTerminal, Person, agreed
+from .service_choice import remembered
 from .text import line
 from .ui import Ui
 

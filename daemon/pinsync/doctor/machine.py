@@ -105,7 +105,7 @@ async def service(settings: Settings | None) -> AsyncIterator[Finding]:
                 "unit", f"{UNIT} cannot be used: {unit['LoadState']}", "systemd-analyze verify pinsync.service"
             )
             return
-    yield SERVICE.skip("unit", f"{UNIT} is not installed, or systemd does not run here")
+    yield SERVICE.skip("unit", f"{UNIT} is not installed (`pinsync service install`), or systemd does not run here")
 
 
 def _unit(unit: Mapping[str, str], systemctl: str) -> list[Finding]:

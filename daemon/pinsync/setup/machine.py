@@ -121,6 +121,12 @@ def unit_state(layout: Layout, runner: Runner) -> UnitState:
     )
 
 
+def systemd_version(runner: Runner) -> int | None:
+    """The number of systemd's release; None where it does not tell."""
+    words = runner(("systemctl", "--version")).out.split()
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
+
+
 def _last(ran: Ran) -> str:
     lines = (ran.err or ran.out).strip().splitlines()
     return lines[-1] if lines else f"exit status {ran.code}"

@@ -37,8 +37,9 @@ class UnitState:
     restarts: int = 0
 
     @property
-    def runs(self) -> bool:
-        return self.active not in ("inactive", "failed")
+    def up(self) -> bool:
+        """It runs, or is about to: not one that failed and waits for its next start."""
+        return self.active not in ("inactive", "failed") and self.sub != "auto-restart"
 
     @property
     def enabled(self) -> bool:
@@ -124,7 +125,7 @@ def _runs(layout: Layout, found: Found, *, restart: bool, reload: bool) -> list[
         runs.append(Run((*layout.systemctl, "daemon-reload")))
     if not found.unit.enabled:
         runs.append(Run((*layout.systemctl, "enable", UNIT)))
-    if not found.unit.runs:
+    if not found.unit.up:
         runs.append(Run((*layout.systemctl, "start", UNIT)))
     elif restart:
         runs.append(Run((*layout.systemctl, "restart", UNIT)))
@@ -135,7 +136,7 @@ def uninstall(layout: Layout, found: Found, *, purge: bool, tokens: Sequence[Pat
     """The steps that take away what `install` put there; with `purge` configuration and tokens too, never the state."""
     steps: list[Step] = []
     there = found.files
-    if found.unit.load != "not-found" and (found.unit.runs or found.unit.enabled):
+    if found.unit.load != "not-found" and (found.unit.active not in ("inactive", "failed") or found.unit.enabled):
         steps.append(Run((*layout.systemctl, "disable", "--now", UNIT)))
     ours = [(layout.unit, "the unit"), (layout.credentials, "which tokens the service is given")]
     gone = [RemoveFile(path, what) for path, what in ours if path in there]
