@@ -25,11 +25,11 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults test-systemd soak fuzz lint monitoring bench wheel man docs \
+.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz lint monitoring bench wheel man docs \
 	clean new-venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours changed
 	@$(BIN)/pinsync demo
@@ -37,10 +37,10 @@ demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours chang
 test: .venv/.dev ## all tests that CI runs, on a real Kubo 0.42 (from PATH, or built once with Go)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
 	PINSYNC_TEST_KUBO="$$kubo" PINSYNC_TEST_NPM="$$npm" $(RUN_TESTS) \
-	-m 'not services and not slow and not faults and not systemd' $(PYTEST)
+	-m 'not services and not slow and not faults and not systemd and not container' $(PYTEST)
 
 test-unit: .venv/.dev ## the tests that need neither Kubo nor Node.js
-	@$(RUN_TESTS) -m 'not real and not services and not slow and not faults and not systemd' $(PYTEST)
+	@$(RUN_TESTS) -m 'not real and not services and not slow and not faults and not systemd and not container' $(PYTEST)
 
 test-services: .venv/.dev ## tests on real pinning services: IPFS Cluster (built once with Go), Helia and a mock (npm)
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && npm=$$($(BIN)/python -m tests.real.parts npm) && \
@@ -62,6 +62,9 @@ fuzz: .venv/.dev ## try inputs that nobody would write, for an hour (MINUTES=60)
 test-systemd: .venv/.dev ## the service in a booted systemd, a Debian 12 in a container: root, systemd-container, mmdebstrap
 	@kubo=$$($(BIN)/python -m tests.real.parts kubo) && $(BIN)/python -m tests.systemd.machine && \
 	PINSYNC_TEST_KUBO="$$kubo" $(BIN)/python -m pytest -m systemd tests/systemd $(PYTEST)
+
+test-container: .venv/.dev ## the image of the Containerfile, built and run without an engine: root, buildah, mmdebstrap
+	@$(BIN)/python -m tests.container.image && $(BIN)/python -m pytest -m container tests/container $(PYTEST)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
