@@ -25,8 +25,8 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz lint monitoring bench wheel man docs \
-	clean new-venv
+.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz lint monitoring bench wheel deb \
+	man docs clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,9 @@ wheel: .venv/.installed ## dist/pinsync-….whl
 	@rm -rf dist
 	@$(PIP) wheel --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+deb: wheel ## dist/pinsync_….deb, on Debian and for its Python
+	@$(BIN)/python -m tools.deb dist/pinsync-*.whl dist
 
 man: .venv/.installed ## the man pages, in build/man
 	@rm -rf build/man

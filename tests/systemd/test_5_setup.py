@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tools.deb import build
 
+from tests.real import parts
+from tests.systemd import machine
 from tests.systemd.machine import Ran
 from tests.systemd.scene import HOME_UNITS, SERVICE, STATE, UNIT, Scene
 
 pytestmark = pytest.mark.systemd
 BY_OPTIONS = ("--remote", "nftstorage", "--endpoint", SERVICE)
 ETC = "/etc/pinsync"
+_CACHE = parts.cache_dir()  # before HOME is hidden
 
 # Types answers on a terminal of its own: (what to wait for, what to type). Prints all that stood there.
 TYPE = """
@@ -123,7 +128,7 @@ def test_a_unit_of_an_older_version_is_replaced(bare: Scene) -> None:
         bare.run("systemctl", "daemon-reload")
         bare.run("chmod", "0644", f"{ETC}/nftstorage.token")
         pid = bare.pid
-        assert bare.ask("service", "install").code == 1
+        assert bare.ask("service", "install").code == 2
         assert bare.pid == pid
         assert bare.ask("service", "install", "--yes", most=30).code == 0
         assert bare.shown("WatchdogUSec") == "3min" and bare.pid != pid
@@ -212,3 +217,35 @@ def test_alices_own(bare: Scene) -> None:
     everything = bare.run("journalctl", "--no-pager", "--output=json").out
     said = [line for line in everything.splitlines() if "emulator.service" not in line]
     assert bare.token not in "\n".join(said)
+
+
+def test_the_debian_package(bare: Scene, tmp_path: Path) -> None:
+    package = build(bare.wheel, tmp_path, ("--no-index", f"--find-links={machine.wheels(_CACHE)}"))
+    with bare.step("dpkg -i pinsync.deb, instead of the environment in /opt"):
+        bare.run("rm", "/usr/local/bin/pinsync")
+        bare.run("userdel", "pinsync")
+        bare.put("/root/pinsync.deb", package.read_bytes())
+        bare.transcript.show(bare.run("dpkg", "-i", "/root/pinsync.deb"))
+        bare.transcript.show(bare.run("pinsync", "--version"))
+        assert bare.run("id", "-un", "pinsync").out == "pinsync"
+    with bare.step("pinsync service install, which finds the package's unit"):
+        ran = bare.run("pinsync", "service", "install", *BY_OPTIONS, "--token-file=-", text=bare.token, check=False)
+        bare.transcript.show(ran, most=40)
+        assert ran.code == 0
+        assert bare.shown("FragmentPath").endswith("lib/systemd/system/pinsync.service")
+        assert not [path for path in installed(bare) if path.startswith("/etc/systemd/system/pinsync")]
+        bare.arrive(bare.node_pins)
+        assert bare.ask("service", "show").code == 0
+        assert "Nothing had to be changed" in bare.ask("service", "install", most=2).out
+    with bare.step("dpkg -i over the running one: it is started again"):
+        pid = bare.pid
+        bare.run("dpkg", "-i", "/root/pinsync.deb")
+        assert bare.shown("ActiveState") == "active" and bare.pid != pid
+    with bare.step("dpkg --remove, then --purge"):
+        bare.transcript.show(bare.run("dpkg", "--remove", "pinsync"))
+        assert bare.shown("ActiveState") == "inactive"
+        assert bare.run("test", "-e", "/usr/lib/pinsync", check=False).code == 1
+        bare.run("test", "-e", f"{ETC}/nftstorage.token")
+        bare.transcript.show(bare.run("dpkg", "--purge", "pinsync"))
+        assert installed(bare) == []
+        bare.run("test", "-e", f"{STATE}/pinsync.db")

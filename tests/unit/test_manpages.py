@@ -62,6 +62,13 @@ def test_groff_has_nothing_to_complain_of(pages: dict[str, Path]) -> None:
         assert said.stderr == "", path.name
 
 
+def test_a_build_finds_every_command_by_itself(tmp_path: Path) -> None:
+    """In a process of its own, where nothing else has imported the modules that register commands."""
+    subprocess.run([sys.executable, "-m", "tools.manpages", str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    made = {path.name for path in tmp_path.rglob("pinsync-*.1")}
+    assert made == {f"pinsync-{name.replace(' ', '-')}.1" for name in COMMANDS}
+
+
 def test_the_page_of_a_build_is_the_same_whenever_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
     first = [path.read_text() for path in write(tmp_path / "a")]

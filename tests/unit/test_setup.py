@@ -90,7 +90,7 @@ def test_after_an_upgrade_the_unit_is_replaced_but_not_unasked(box: Box) -> None
     box.layout.unit.write_text(new.replace("WatchdogSec=3min", "WatchdogSec=9min"))
     box.systemd(["systemctl", "daemon-reload"])
     before, box.systemd.calls = box.tree(), []
-    with pytest.raises(SetupError, match="--yes"):
+    with pytest.raises(UsageError, match="--yes"):
         box.install(token=None)
     assert box.tree() == before and box.systemd.calls == []
     refused = box.install(person=Typist(["n"]))
@@ -174,7 +174,7 @@ def test_a_configuration_that_is_there_is_never_overwritten(box: Box) -> None:
 
 def test_what_a_package_brought_stays_its_own(box: Box) -> None:
     for path, text in (
-        (box.layout.packaged[0], "[Service]\nExecStart=/usr/bin/pinsync\n"),
+        (box.layout.packaged[0], "[Service]\nExecStart=/opt/pinsync/bin/pinsync run\n"),
         (box.layout.sysusers[1], "u\n"),
     ):
         path.parent.mkdir(parents=True)
@@ -182,6 +182,9 @@ def test_what_a_package_brought_stays_its_own(box: Box) -> None:
     said = box.install(dry_run=True, json=True)
     written = [step["path"] for step in said.json()["steps"] if step["kind"] == "write"]
     assert [Path(path).name for path in written] == ["config.toml", "nftstorage.token"]
+    box.layout.packaged[0].write_text("[Service]\nExecStart=/usr/bin/pinsync run\n")  # another than the one that asks
+    said = box.install(dry_run=True, json=True)
+    assert str(box.layout.unit) in [step["path"] for step in said.json()["steps"]]
 
 
 # -- a remote and its token
@@ -311,6 +314,16 @@ def test_a_file_that_cannot_be_written_leaves_the_machine_as_it_was(box: Box, mo
     assert said.code == 1
     assert "No space left on device" in said.err and "the machine is as it was" in said.err
     assert box.tree() == before and box.systemd.calls == []
+
+
+def test_an_interrupt_takes_back_what_was_written(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(path: Path, content: bytes, mode: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(machine, "_write", interrupted)
+    said = box.install()
+    assert said.code == 1 and "interrupted" in said.err
+    assert box.tree() == {} and not (box.root / "etc").exists()
 
 
 def test_a_fresh_machine_is_empty_again_when_a_file_cannot_be_written(box: Box) -> None:

@@ -44,16 +44,17 @@ def install(ui: Ui, user: bool, asked: Asked, host: Host | None = None, person: 
     steps = planning.install(layout, found, wanted)
     difference = _difference(layout, found, wanted)
     if difference and not (person or asked.yes or asked.dry_run):
-        raise SetupError(
+        raise UsageError(
             f"{layout.unit} is another than this pinsync's: `pinsync service show{' --user' * user}` shows how. "
             "With --yes it is replaced; your own changes belong into `systemctl edit pinsync`. Nothing was changed"
         )
     for warning in choice.warnings:
         ui.warn(warning)
     report: dict[str, Any] = {"scope": layout.scope, "dry_run": asked.dry_run, "difference": difference}
-    if not (person and choice.config is not None):  # told before the questions
+    if not ((person and choice.config is not None) or ui.quiet):  # told before the questions
         ui.show(node_lines(choice.nodes, width=ui.width))
-    ui.show(plan_lines(steps, difference, dry_run=asked.dry_run, verbose=ui.verbose))
+    if person or asked.dry_run or not ui.quiet:
+        ui.show(plan_lines(steps, difference, dry_run=asked.dry_run, verbose=ui.verbose))
     if asked.dry_run:
         return _told(ui, layout, report, Outcome(left=list(steps)), choice.warnings)
     if steps and person and not asked.yes and not asking_for.agreed(person, "Do this?"):
@@ -84,7 +85,8 @@ def _compare(layout: Layout, choice: Choice, program: Path, host: Host) -> tuple
         rendered = with_program(unit.decode(), program).encode()
     except ValueError as error:
         raise SetupError(f"{error}: install pinsync elsewhere; nothing was changed") from None
-    packaged = layout.unit not in found.files and any(path in found.files for path in layout.packaged)
+    theirs = [checks.starts(found.files[path].content) for path in layout.packaged if path in found.files]
+    packaged = layout.unit not in found.files and str(program) in theirs
     names = [] if layout.user else _names(layout, choice, unit)
     return found, Wanted(
         unit=None if packaged else rendered,

@@ -20,7 +20,7 @@ class Layout:
     """The places of one service. All paths lie below `root`, which is `/` but for tests.
 
     `packaged` are where a package of the distribution would have put the unit, and `sysusers` both places of the file
-    that describes the user, ours first; none for a user's own service.
+    that describes the user, ours first; of these none for a user's own service.
     """
 
     user: bool
@@ -99,7 +99,7 @@ def of_user(env: Mapping[str, str], root: Path = Path("/")) -> Layout:
         user=True,
         root=root,
         unit=config / "systemd/user" / UNIT,
-        packaged=(),
+        packaged=(root / "usr/lib/systemd/user" / UNIT,),
         sysusers=(),
         config=config / "pinsync/config.toml",
         state=state / "pinsync",

@@ -150,15 +150,21 @@ def carry_out(steps: Sequence[Step], runner: Runner, on_done: Callable[[Step], N
                     raise SetupError(_last(ran))
             else:
                 _change(step)
-        except (OSError, SetupError) as error:
+        except (OSError, SetupError, KeyboardInterrupt) as error:
             outcome.failed, outcome.left = step, list(steps[place + 1 :])
-            outcome.error = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            outcome.error = _said(error)
             if not any(isinstance(one, Run) for one in (*outcome.done, step)):
                 _take_back(outcome)
             return outcome
         outcome.done.append(step)
         on_done(step)
     return outcome
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def _change(step: Step) -> None:
