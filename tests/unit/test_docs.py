@@ -53,8 +53,6 @@ INDEX = ROOT / "docs/README.md"
 SAFETY = ROOT / "docs/safety.md"
 OURS = [path for path in DOCS if path.name != "CONTRIBUTING.md"]
 # Made by others for the same release: told of already, and to be taken out of here when they are there.
-COMING_FILES = {"docs/containers.md"}
-COMING_COMMANDS = {"service install", "service show", "service uninstall"}
 COMING_TARGETS = {"simulate"}
 every_document = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 
@@ -114,8 +112,6 @@ def test_links_lead_to_files_and_headings_that_are_there(path: Path) -> None:
             continue
         file, _, anchor = target.partition("#")
         there = (path.parent / file).resolve() if file else path
-        if there.relative_to(ROOT).as_posix() in COMING_FILES and not there.exists():
-            continue
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
 
@@ -203,9 +199,7 @@ def test_commands_that_are_shown_exist(path: Path) -> None:
         if words[0].startswith("-"):
             assert used <= options(TOP) | {"--help"}, shown
             continue
-        name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS | dict.fromkeys(COMING_COMMANDS) else words[0]
-        if name in COMING_COMMANDS and name not in COMMANDS:
-            continue
+        name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
         assert name in COMMANDS, shown
         assert used <= options(COMMANDS[name]) | {"--help"}, shown
 
@@ -342,7 +336,7 @@ def test_documents_that_messages_send_people_to_are_there() -> None:
         named |= set(re.findall(r"(docs/[a-z]+\.md)(?:, \*([^*]+)\*)?", file.read_text()))
     assert ("docs/operating.md", "The ledger is damaged or lost") in named
     for document, heading in named:
-        assert (ROOT / document).exists() or document in COMING_FILES, document
+        assert (ROOT / document).exists(), document
         assert not heading or heading in sections(ROOT / document, 2), heading
 
 
@@ -366,7 +360,7 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
 def test_operating_tells_what_every_code_of_every_command_asks() -> None:
     page = sections(ROOT / "docs/operating.md", 3)
     told = rows(page["Exit codes: what they ask of you"])
-    assert {name.strip("`") for row in told for name in row[0].split(", ")} >= set(COMMANDS) - COMING_COMMANDS
+    assert {name.strip("`") for row in told for name in row[0].split(", ")} >= set(COMMANDS)
     codes = {int(code) for row in told for code in re.findall(r"(?:^|[.,] )(\d) ", row[2])}
     assert codes == set(status.EXIT.values()) - {0} | {2, 6}
     verdicts = {row[0].strip("*").lower().replace(" ", "-") for row in rows(page["The verdict"])}

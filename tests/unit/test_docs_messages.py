@@ -21,6 +21,7 @@ GAP = "\0"  # what differs from case to case
 WHOLE = [
     "house.py", "people.py", "steering.py", "cli/asking.py", "cli/people.py", "cli/steering.py", "cli/ui.py",
     "ledger/copies.py", "ledger/lock.py", "ledger/store.py", "service/client.py", "service/listen.py",
+    "setup/checks.py", "setup/machine.py", "cli/service.py", "cli/service_choice.py",
     "remote/classify.py", "sources/kubo_failures.py",
 ]  # fmt: skip
 # What is held and what waits is no error, but what most people look for.
