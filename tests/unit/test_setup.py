@@ -84,6 +84,11 @@ def test_a_dry_run_shows_all_of_it_and_changes_nothing(box: Box) -> None:
     assert {step["state"] for step in steps} == {"left"}
 
 
+def test_a_dry_run_tells_what_would_be_refused(box: Box) -> None:
+    said = box.install(token=None, dry_run=True, host=replace(box.host, uid=1000))
+    assert said.code == 0 and "it would be refused: the system's service needs root" in said.err
+
+
 def test_after_an_upgrade_the_unit_is_replaced_but_not_unasked(box: Box) -> None:
     box.install()
     new = box.layout.unit.read_text()

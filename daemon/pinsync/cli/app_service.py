@@ -38,7 +38,7 @@ def service_install(
     ] = None,
     config: Config = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False,
 ) -> Job:  # fmt: skip
-    """Set pinsync up as a service, and start it; again after an upgrade."""
+    """Set pinsync up as a service, and start it."""
     ui = common(ctx, config, json, quiet, verbose)
 
     def job() -> int:

@@ -37,9 +37,15 @@ def install(ui: Ui, user: bool, asked: Asked, host: Host | None = None, person: 
     if person is None and ui.interactive and not asked.dry_run:
         person = AtTerminal()
     program = host.program(layout)
-    if not asked.dry_run:
+    refused: list[str] = []
+    try:
         checks.before_install(layout, program, host.uid, host.env)
+    except PinsyncError as error:
+        if not asked.dry_run:
+            raise
+        refused.append(f"as things are it would be refused: {error}")
     choice = choose(ui, layout, asked, host, person)
+    choice.warnings[:0] = refused
     found, wanted = _compare(layout, choice, program.command, host)
     steps = planning.install(layout, found, wanted)
     difference = _difference(layout, found, wanted)
