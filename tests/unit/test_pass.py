@@ -17,6 +17,7 @@ from pinsync.planning.plan import State as Stage
 from tests.mirror import Mirror, cid
 
 PROFILES = ["spec", "nft.storage", "mock", "rb"]
+DAY = 86400.0
 MANY = list(range(30))
 
 
@@ -743,6 +744,71 @@ def test_an_approval_falls_with_the_doubt_that_it_was_about(tmp_path: Path) -> N
     mirror.pin(0)
     assert mirror.done(mirror.sync()) == {"held": 29}, "the node has pins again: the limits count"
     assert len(mirror.there()) == 30
+
+
+def test_a_source_that_was_emptied_is_doubted_until_it_has_back_what_it_had(tmp_path: Path) -> None:
+    """Somebody restores pins one by one, while the graces that began when they vanished are long over."""
+    mirror = Mirror(tmp_path, safety=Safety(grace=7 * DAY))
+    mirror.pin(1, 2, 3, 4, 5)
+    mirror.sync()
+    mirror.node.pins = {}
+    for _ in range(4):
+        mirror.sync()
+        mirror.later(2 * DAY)
+    for back in (1, 2, 3):
+        mirror.pin(back)
+        report = mirror.sync()
+        assert mirror.done(report) == {"held": 5 - back}
+        assert "had 5 pins" in mirror.actions[0].reason
+    mirror.node.away = "it is being restarted"
+    mirror.sync()
+    mirror.node.away = None
+    assert mirror.done(mirror.sync()) == {"held": 2}, "one bad reading makes nobody forget"
+    mirror.pin(4, "another one")
+    assert mirror.done(mirror.sync()) == {"added": 1, "waiting": 1}, "as many as before: the grace of 5 begins anew"
+    mirror.later(8 * DAY)
+    assert mirror.done(mirror.sync()) == {"removed": 1}
+
+
+@pytest.mark.parametrize("include", [False, True])
+def test_an_unrelated_entry_does_not_end_the_doubt_about_an_emptied_manifest(tmp_path: Path, include: bool) -> None:
+    mirror = Mirror(tmp_path)
+    text = "".join(f'[[pin]]\ncid = "{cid(one)}"\n' for one in range(5))
+    (tmp_path / "list.toml").write_text(text if include else "")
+    head = 'include = ["list*.toml"]\n'
+    mirror.manifest(head if include else text)
+    mirror.sync()
+    (tmp_path / "list.toml").write_text("")
+    mirror.manifest(head if include else "")
+    assert mirror.done(mirror.sync()) == {"held": 5}
+    unrelated = f'[[pin]]\ncid = "{cid(9)}"\n'
+    if include:
+        (tmp_path / "list.toml").write_text(unrelated)
+    else:
+        mirror.manifest(unrelated)
+    assert mirror.done(mirror.sync()) == {"added": 1, "held": 5}
+    words(mirror)
+    assert mirror.done(mirror.sync()) == {"removed": 5}
+
+
+def test_what_is_routed_to_another_remote_leaves_when_it_is_pinned_there(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    other = mirror.add_remote("other")
+    entry = f'[[pin]]\ncid = "{cid(1)}"\nremotes = ["%s"]\n'
+    mirror.manifest(entry % "there")
+    mirror.sync()
+    other.become(settle=3600.0)
+    mirror.manifest(entry % "other")
+    for _ in range(3):
+        report = mirror.sync()
+        assert mirror.done(report) == {"waiting": 1}
+        mirror.later(900.0)
+    assert set(mirror.there()) == {cid(1)}
+    assert "wanted at other instead, and not pinned there yet" in "".join(one.reason for one in mirror.actions)
+    mirror.later(3600.0)
+    for _ in range(2):
+        mirror.sync()
+    assert (mirror.there(), mirror.there("other")) == ({}, {cid(1): ["pinned"]})
 
 
 def test_an_approved_doubt_releases_what_was_shown_beyond_limits_and_after_grace(tmp_path: Path) -> None:

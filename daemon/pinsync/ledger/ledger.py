@@ -385,6 +385,16 @@ class Ledger:
         """(code, remote) of doubts that a person released as a whole; "" stands for every remote."""
         return frozenset(self.store.execute("SELECT code, remote FROM doubt_approvals"))
 
+    def doubts(self) -> dict[str, str]:
+        """Code → reason of the doubts that the last pass found, released or not."""
+        return dict(self.store.execute("SELECT code, reason FROM doubts"))
+
+    def begin_graces_anew(self, remote: str, now: float) -> None:
+        """What became unwanted by readings that were in doubt since has been unwanted from now on alone."""
+        self.store.execute(
+            "UPDATE entries SET unwanted_since = ? WHERE remote = ? AND unwanted_since < ?", (now, remote, now)
+        )
+
     def standing_doubts(self) -> tuple[tuple[str, str], ...]:
         """(code, reason) of doubts that nobody has released everywhere."""
         sql = (

@@ -27,6 +27,8 @@ from pinsync.sources.merge import Ignores, NodeRules, wanted_at
 from pinsync.spool import Spool
 from pinsync.world import Progress
 
+PARTLY = ":partly"  # of the code of a doubt: not empty any more, and not back either
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -205,9 +207,10 @@ async def read_sources(
     labels = {view.label for view in sources.mirrored} | ({"manifest"} if settings.manifest.path else set())
     sources.unknown = frozenset(name for name in records if name not in labels)
     sources.accepted = ledger.accepted_doubts() if ledger else frozenset()
+    standing = ledger.doubts() if ledger else {}
     for view in sources.mirrored:
-        sources.node_doubts += _node_doubts(view, records)
-    sources.manifest_doubts = list(_manifest_doubts(sources.manifest, records.get("manifest")))
+        sources.node_doubts += _node_doubts(view, records, standing)
+    sources.manifest_doubts = list(_manifest_doubts(sources.manifest, records.get("manifest"), standing))
     return sources
 
 
@@ -295,9 +298,12 @@ def fingerprint_of(remote: str) -> str:
     return f"fingerprint of {remote}"
 
 
-def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterable[Doubt]:
+def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord], standing: Mapping[str, str]) -> Iterable[Doubt]:
     record, reading, name = records.get(view.label), view.reading, view.settings.name
-    if record is None or reading is None or not view.whole:
+    code = f"emptied:{view.label}"
+    if record is None or reading is None or not view.whole:  # nothing is known of what was doubted
+        about = [one for one in standing if one in (code, code + PARTLY) or one.startswith(f"peer:{name}:")]
+        yield from (Doubt(one, standing[one], view.label) for one in about)
         return
     if record.good_peer_id and reading.peer_id and reading.peer_id != record.good_peer_id:
         yield Doubt(
@@ -305,24 +311,45 @@ def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord]) -> Iterabl
             f"node {name!r} is another node than before ({reading.peer_id} instead of {record.good_peer_id})",
             view.label,
         )
-    if record.good_pins and not reading.count:
-        reason = f"node {name!r} had {_counted(record.good_pins, 'pin', 'pins')} and has none now"
-        yield Doubt(f"emptied:{view.label}", reason, view.label)
+    if missed := _missed(code, record.good_pins, reading.count, standing):
+        had = _counted(record.good_pins, "pin", "pins")
+        yield Doubt(missed, f"node {name!r} had {had} and has {reading.count or 'none'} now", view.label)
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def _missed(code: str, before: int | None, now: int, standing: Mapping[str, str]) -> str | None:
+    """The code of the doubt about a source that is empty and was not, or that was and has not got back what it had.
+
+    The first pin that appears does not say that the others are meant to be gone: somebody may be restoring them. It is
+    another doubt than the first, so that what was said of an empty source is not taken for said of this.
+    """
+    if not before or now >= before:
+        return None
+    if not now:
+        return code
+    return code + PARTLY if code in standing or code + PARTLY in standing else None
+
+
+def _counted(count: int | None, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _manifest_doubts(view: ManifestView, record: SourceRecord | None) -> Iterable[Doubt]:
+def _manifest_doubts(view: ManifestView, record: SourceRecord | None, standing: Mapping[str, str]) -> Iterable[Doubt]:
     if record is None or view.manifest is None or view.problems:
+        about = [code for code in standing if code.startswith(("emptied:manifest", "emptied:include:"))]
+        yield from (Doubt(code, standing[code], "manifest") for code in about)
         return
-    if record.good_pins and not view.pins:
-        reason = f"the manifest had {_counted(record.good_pins, 'entry', 'entries')} and has none now"
-        yield Doubt("emptied:manifest", reason, "manifest")
+    if missed := _missed("emptied:manifest", record.good_pins, len(view.pins), standing):
+        had = _counted(record.good_pins, "entry", "entries")
+        yield Doubt(missed, f"the manifest had {had} and has {len(view.pins) or 'none'} now", "manifest")
     before = {name: Included(*gave) for name, gave in json.loads(record.includes).items()}
-    for name in emptied(before, view.manifest.includes):
-        yield Doubt(f"emptied:include:{name}", f"the include {name} has lost all that it gave", "manifest")
+    lost = emptied(before, view.manifest.includes)
+    for name, gave in before.items():
+        code, now = f"emptied:include:{name}", view.manifest.includes.get(name)
+        if name in lost:
+            yield Doubt(code, f"the include {name} has lost all that it gave", "manifest")
+        elif now is not None and now.entries and (missed := _missed(code, gave.entries, now.entries, standing)):
+            had = _counted(gave.entries, "entry", "entries")
+            yield Doubt(missed, f"the include {name} gave {had}, then none, and gives {now.entries} now", "manifest")
 
 
 async def open_remote(

@@ -15,6 +15,7 @@ from pinsync.spool import Spool
 from pinsync.world import World
 
 from .doubts import Strangers
+from .elsewhere import Elsewhere
 from .intents import resolve_intents
 from .observe import RemoteView, Sources
 from .outcomes import Done
@@ -61,6 +62,15 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
     )  # fmt: skip
 
 
+def _ended(ledger: Ledger, observed: list[Doubt], remote: str) -> bool:
+    """Whether a doubt about a source that stood is gone, and nobody had said that this is how things are."""
+    accepted, codes = ledger.accepted_doubts(), {doubt.code for doubt in observed}
+    return any(
+        code.startswith(("emptied:", "peer:")) and code not in codes and not {(code, ""), (code, remote)} & accepted
+        for code in ledger.doubts()
+    )
+
+
 def _about_clock(doubt: Doubt) -> bool:
     return doubt.code.startswith("clock:")
 
@@ -100,6 +110,8 @@ async def plan_remote(
         with writer.store.transaction():
             writer.not_quiet(remote.name)  # until this pass has found that it is
             writer.keep_approvals(remote.name, approvals)
+            if _ended(writer, observed_doubts, remote.name):
+                writer.begin_graces_anew(remote.name, now)
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
     counter = Counter(approvals, doubts, remote.safety, removed)
     put = spool.action_sink(view.index)
@@ -116,12 +128,14 @@ async def plan_remote(
     digest = Digest(plan)
     changed = False
     strangers = Strangers(ledger, view)
+    elsewhere = Elsewhere(sources, ledger, remote.name)
     suspicious = ledger is not None and not (
         plan.first_listing or sources.own_doubts or "mirror.id" in plan.config_change
     )
     observed = spool.observed(view.index) if view.listed != "failed" else iter(())
     known = reader.known(remote.name) if reader else iter(())
-    for seen, decision in enumerate(diff(digest.over(sources.wanted(remote, spool)), observed, known, plan), 1):
+    for seen, planned in enumerate(diff(digest.over(sources.wanted(remote, spool)), observed, known, plan), 1):
+        decision = elsewhere.look(planned)
         counter.count(decision)
         if suspicious and decision.found:
             strangers.look(decision)
