@@ -6,6 +6,7 @@
 # PYTEST=…    more arguments for pytest: make test PYTEST='-k ledger -x'
 # SEED=…      repeats the chances of a `make test-faults` or `make soak`, which print theirs
 # MINUTES=…   how long `make soak` and `make fuzz` last (default 60)
+# N=… SEED=… FILE=…   for make simulate: how many histories, or which one to tell step by step
 
 PYTHON ?=
 WORKERS ?= 2
@@ -25,11 +26,11 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz lint monitoring bench wheel deb \
-	man docs clean new-venv
+.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz simulate simulate-planted lint monitoring bench wheel deb man \
+	 docs clean new-venv
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.installed ## see pinsync work, in 20 s, with nothing of yours changed
 	@$(BIN)/pinsync demo
@@ -65,6 +66,13 @@ test-systemd: .venv/.dev ## the service in a booted systemd, a Debian 12 in a co
 
 test-container: .venv/.dev ## the image of the Containerfile, built and run without an engine: root, buildah, mmdebstrap
 	@$(BIN)/python -m tests.container.image && $(BIN)/python -m pytest -m container tests/container $(PYTEST)
+
+simulate: .venv/.dev ## histories on simulated time, N=100000 of them, or one: SEED=… or FILE=…
+	@PYTHONHASHSEED=0 PYTHONPATH=daemon $(BIN)/python -m tests.simulation --histories $(or $(N),3000) \
+	--workers $(or $(WORKERS),2) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED)) $(if $(FILE),--file '$(FILE)')
+
+simulate-planted: .venv/.dev ## how many histories it takes to find each bug that was planted
+	@PYTHONHASHSEED=0 PYTHONPATH=daemon $(BIN)/python -m tests.simulation --planted --histories $(or $(N),3000)
 
 lint: .venv/.dev ## ruff and mypy
 	@$(BIN)/ruff check .
