@@ -32,6 +32,7 @@ def rows(spool: Spool, ledger: Ledger | None, remote: str, mirror_ids: tuple[str
     """The pins that `take` read, sorted by CID, each as `ls --json` has it. Without a ledger, a mark tells ours."""
     known = iter(ledger.known(remote)) if ledger else iter(())
     head = next(known, None)
+    kept = ledger.remote(remote).traits.meta_kept if ledger else None
     for row in spool.observed(0):
         while head is not None and head.key < row.key:  # both sides come sorted by key
             head = next(known, None)
@@ -42,5 +43,5 @@ def rows(spool: Spool, ledger: Ledger | None, remote: str, mirror_ids: tuple[str
             "name": row.name,
             "status": row.status.value,
             "created": rfc3339(row.created / 1e9),
-            "ours": is_ours(row, owned, mirror_ids),
+            "ours": is_ours(row, owned, mirror_ids, kept),
         }

@@ -127,14 +127,14 @@ async def adopt(
     if missing:
         told = ", ".join(str(names[key]) for key in missing)
         raise PinsyncError(f"remote {client.name!r} has no pin of {told}; nothing was adopted")
-    now = clock.now()
+    now, kept = clock.now(), ledger.remote(client.name).traits.meta_kept
     taken, skipped = [], []
     with ledger.store.transaction():
         ledger.not_quiet(client.name)
         for row in rows:
             owned = {one.requestid: one for one in ledger.owned_of(client.name, row.key)}
             entry = ledger.entry(client.name, row.key)
-            if is_ours(row, owned, mirror_ids) or not (names or (entry and entry.wanted)):
+            if is_ours(row, owned, mirror_ids, kept) or not (names or (entry and entry.wanted)):
                 continue
             if row.mark is not None and not names:
                 skipped.append(row)

@@ -74,7 +74,7 @@ def at_rest(want: DesiredPin | None, rows: list[RemotePin], known: Known | None,
         and entry.sources == " ".join(want.sources)
         and want.excluded is Excluded.NOT
         and one.gone_at is None
-        and is_ours(row, {one.requestid: one}, view.mirror_ids)
+        and is_ours(row, {one.requestid: one}, view.mirror_ids, view.traits.meta_kept)
         and not drift(want, row, view)
     )
 
@@ -85,13 +85,13 @@ def decide_at_length(
     """`decide` without the short way."""
     entry = known.entry if known else None
     owned = {one.requestid: one for one in known.owned} if known else {}
-    ours = [row for row in rows if is_ours(row, owned, view.mirror_ids)]
+    ours = [row for row in rows if is_ours(row, owned, view.mirror_ids, view.traits.meta_kept)]
     found: tuple[Owned, ...] = ()
     gone: tuple[str, ...] = ()
     if ours:
         found = tuple(
             [
-                Owned(row.requestid, key, row.cid, How.MARK, row.created)
+                Owned(row.requestid, key, row.cid, _how(owned.get(row.requestid)), row.created)
                 for row in ours
                 if row.requestid not in owned or owned[row.requestid].gone_at is not None
             ]
@@ -112,10 +112,15 @@ def decide_at_length(
         if entry is not None and entry.wanted and not view.sources_whole:
             after, actions = _unsure(rows, ours, entry, view)
         else:
-            after, actions = _unwanted(key, want, rows, ours, entry, view)
+            told = any(one.how is How.ADOPTED for one in owned.values())
+            after, actions = _unwanted(key, want, rows, ours, entry, view, told)
     else:
         return None
     return Decision(key, entry, after, actions, found, gone, len(ours))
+
+
+def _how(before: Owned | None) -> How:
+    return before.how if before is not None else How.MARK
 
 
 # -- wanted ------------------------------------------------------------------------------------------------------------
@@ -151,7 +156,7 @@ def _wanted(
         return entry, _add(want, view, f"a pin that is not ours ({best.requestid}) failed; ours is put beside it")
     if not live:
         return _failed(want, ours, entry, view)
-    return _live(want, live, ours, entry, view)
+    return _live(want, live, rows, ours, entry, view)
 
 
 def _absent(want: DesiredPin, entry: Entry, view: View) -> tuple[Entry, tuple[Action, ...]]:
@@ -168,10 +173,13 @@ def _absent(want: DesiredPin, entry: Entry, view: View) -> tuple[Entry, tuple[Ac
         if entry.missing < MISSING_SIGHTINGS:
             reason = "was there and is gone; added again when the next complete list does not show it either"
             return entry, _add(want, view, reason, State.WAITING, "missing-once")
+        if entry.attempts and not due(entry.next_try, view.now, RETRY_CAP):
+            reason = f"was there, failed ({entry.error or 'without a reason'}) and is gone"
+            return entry, _add(want, view, reason, State.WAITING, "backoff", entry.next_try)
         return _refusable(want, entry, view, "was there and is gone, by two complete lists in a row", lookup=True)
     if entry.was_there == "foreign":
         entry = replace(entry, was_there="", requestid=None, created=None, follow_at=None)
-        return _refusable(want, entry, view, "a pin that was not ours held it and is gone")
+        return _refusable(want, entry, view, "a pin that was not ours held it and is gone", lookup=True)
     return _refusable(want, entry, view, "not at the remote", lookup=entry.unclear)
 
 
@@ -232,24 +240,32 @@ def _failed(want: DesiredPin, ours: list[RemotePin], entry: Entry, view: View) -
         kind=Kind.RETRY,
         requestid=newest.requestid,
         cid=newest.cid if view.traits.id_is_cid is not False else None,
+        lookup=view.traits.id_is_cid is not True,
     )
 
 
 def _live(
-    want: DesiredPin, live: list[RemotePin], ours: list[RemotePin], entry: Entry, view: View
+    want: DesiredPin, live: list[RemotePin], rows: list[RemotePin], ours: list[RemotePin], entry: Entry, view: View
 ) -> tuple[Entry, tuple[Action, ...]]:
     accepted = [row for row in live if not drift(want, row, view)]
-    if not accepted and entry.declined and entry.declined == fingerprint(want.name, want.meta):
+    asked = fingerprint(want.name, want.meta)
+    declined = entry.declined == asked
+    if not accepted and not declined and any(not row.status.live and not drift(want, row, view) for row in ours):
+        entry, declined = replace(entry, declined=asked), True  # the update's new pin failed, and would again
+    if not accepted and declined:
         accepted = live
-    if accepted and _stuck(accepted, live, entry):
-        entry = replace(entry, declined=fingerprint(want.name, want.meta))
+    if accepted and _waits(accepted, live) and (declined or _stuck(accepted, entry)):
+        entry = replace(entry, declined=asked)
         accepted = [row for row in live if row.status is PinStatus.PINNED]
     survivor = _best(accepted or live)
     entry = _sighted(entry, survivor, "ours", view)
     if view.mode is Mode.READ_ONLY:
         return entry, ()
-    if not accepted and view.traits.lone_delete is False and view.traits.id_is_cid is False:
+    together = _together(rows, ours, view)
+    if not accepted and together and view.traits.id_is_cid is False:
         accepted = live  # the pair of an update could not be taken apart again: what differs stays
+    if not accepted and len(live) > 1 and view.traits.id_is_cid is False:
+        accepted = [survivor]  # the pair of an update that was changed meanwhile: one goes before another is made
     if not accepted:
         what = ", ".join(drift(want, survivor, view))
         where = survivor.requestid if view.traits.id_is_cid is not False else None
@@ -257,22 +273,34 @@ def _live(
             reason = f"{what} differs; not updated on a list that is not complete ({view.listed_reason})"
             return entry, _add(want, view, reason, State.WAITING, "incomplete", kind=Kind.UPDATE)
         cid = survivor.cid if where is not None else None
-        return entry, _add(want, view, f"{what} differs", kind=Kind.UPDATE, requestid=survivor.requestid, cid=cid)
+        return entry, _add(
+            want, view, f"{what} differs", kind=Kind.UPDATE, requestid=survivor.requestid, cid=cid,
+            lookup=view.traits.id_is_cid is not True,  # a list that lags behind would have it made again in each pass
+        )  # fmt: skip
     extra = [row for row in ours if row.requestid != survivor.requestid]
-    if view.traits.lone_delete is False:
+    if together:
         extra = []  # deleting one would delete the survivor too
     if view.traits.id_is_cid is not False:
         extra = [row for row in extra if row.requestid != row.cid]  # another spelling is a record of its own: leave it
     return entry, tuple(_supersede(want, row, survivor, view) for row in extra)
 
 
-def _stuck(accepted: list[RemotePin], live: list[RemotePin], entry: Entry) -> bool:
+def _together(rows: list[RemotePin], ours: list[RemotePin], view: View) -> bool:
+    """Whether deleting one pin of a CID would delete the others too, or might, and one of these is not ours."""
+    others = len(ours) < len(rows) and view.traits.id_is_cid is not True
+    return view.traits.lone_delete is False or (others and view.traits.lone_delete is None)
+
+
+def _stuck(accepted: list[RemotePin], entry: Entry) -> bool:
     """Whether an update does not come to its end: Helia leaves a second request for what it has pinned in its queue.
 
     The new request is then deleted in place of the old one, and the update counts as declined.
     """
-    if entry.follows < UPDATE_LOOKS or all(row.requestid != entry.requestid for row in accepted):
-        return False
+    return entry.follows >= UPDATE_LOOKS and any(row.requestid == entry.requestid for row in accepted)
+
+
+def _waits(accepted: list[RemotePin], live: list[RemotePin]) -> bool:
+    """Whether an update's new pin is on its way while the old one is pinned."""
     waiting = all(row.status is not PinStatus.PINNED for row in accepted)
     return waiting and any(row.status is PinStatus.PINNED for row in live)
 
@@ -352,6 +380,7 @@ def _unwanted(
     ours: list[RemotePin],
     entry: Entry | None,
     view: View,
+    told: bool,
 ) -> tuple[Entry | None, tuple[Action, ...]]:
     if entry is None:
         entry = Entry(key, want.cid if want else ours[0].cid, False, STATE_OF[_best(ours).status])
@@ -362,6 +391,8 @@ def _unwanted(
         return None, ()
     if entry.wanted or entry.follow_at is not None:
         entry = replace(entry, wanted=False, follow_at=None, attempts=0, next_try=None, error=None)
+    if view.sources_whole and not entry.unwanted_why and (why := _cause(want, before, view, told)):
+        entry = replace(entry, unwanted_why=why)  # also where nothing is removed yet: the next pass cannot tell
     if view.mode is not Mode.MIRROR or view.safety.removals is Removals.NEVER:
         return entry, ()
     if not view.sources_whole:
@@ -371,8 +402,7 @@ def _unwanted(
         return entry, tuple(_remove(row, entry, want, State.WAITING, "sources", reason) for row in ours)
     begins = entry.unwanted_since
     if view.clock_sure and (begins is None or begins > view.now):  # in the future: by a clock that was wrong then
-        why = _cause(want, before, view) if begins is None else entry.unwanted_why
-        entry = replace(entry, unwanted_since=view.now, unwanted_why=why)
+        entry = replace(entry, unwanted_since=view.now)
         begins = view.now
     ends = None if begins is None else begins + view.safety.grace
     state, code, until = State.DO, "", None
@@ -392,6 +422,10 @@ def _unwanted(
     elif ends is None or ends > view.now:
         state, code, until = State.WAITING, "grace", ends
         reason += "; removed when its grace is over"
+    if _together(rows, ours, view) and len(ours) < len(rows) and code in ("", "grace"):
+        # Without a word nobody's pin but ours is put at risk; where both would go for certain, none releases it.
+        state = State.HELD if state is State.DO and view.traits.lone_delete is None else State.WAITING
+        code, reason = "shared", f"{reason}; another's pin of it is there, which this service might delete along"
     return entry, tuple(_remove(row, entry, want, state, code, reason, until) for row in ours)
 
 
@@ -410,23 +444,28 @@ def _remove(
     )  # fmt: skip
 
 
-def _cause(want: DesiredPin | None, before: Entry, view: View) -> str:
-    """The changed parts of the configuration that made it unwanted, or "" where the sources themselves did."""
+def _cause(want: DesiredPin | None, before: Entry, view: View, told: bool) -> str:
+    """The changed parts of the configuration that made it unwanted, or "" where the sources themselves did.
+
+    `told`: a person made it ours, and knew that it was not wanted.
+    """
     about: tuple[str, ...] = ()
-    here = f"remote {view.remote}: "
+    here, otherwise = f"remote {view.remote}: ", ""
     if before.since is None and "mirror.id" in view.config_change:  # the new id made it ours
         about = ("mirror.id",)
     elif want is None:
         wanted_by = set(before.sources.split())
         if view.gone_sources & wanted_by or (view.gone_sources and before.since is None):
             about = ("node ", "manifest.path")
-        if wanted_by - view.whole_sources:  # a source that was not read may have it still
+        if lost := wanted_by - view.whole_sources:  # a source that was not read may have it still
             about += (here,)
+            otherwise = f"{min(lost)} is not mirrored any more"
+        if any(label.startswith("node:") for label in wanted_by):
+            about += (f"{here}nodes",)  # no node is asked any more whether it really lacks it
     elif want.excluded is Excluded.FILTER:
         about = ("node ", f"{here}mode")
     elif want.excluded is Excluded.ROUTING:
         about = (here,)
-    found = ", ".join(part for part in view.config_change if part.startswith(about)) if about else ""
-    if not found and view.rebuilt and before.since is None and want is not None and about:
-        return BEFORE  # a source has it, and we pinned it once: the rules were others
-    return found
+    if about and not told and want is not None and before.since is None:
+        otherwise = BEFORE  # a source has it, and we pinned it once: the rules were others
+    return ", ".join(part for part in view.config_change if part.startswith(about)) or otherwise if about else ""

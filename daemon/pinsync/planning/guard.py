@@ -109,11 +109,13 @@ def judge(
         for doubt in doubts:
             if approval is None or approval.code != doubt.code:
                 return replace(action, state=State.HELD, code=doubt.code, reason=doubt.reason, until=None)
-        if action.why and (approval is None or approval.code != config_code(action.why)):
+        if action.why and (approval is None or approval.code not in (config_code(action.why), "shared")):
             reason = f"a change of the configuration ({action.why}) made it unwanted; {_release(remote)}"
             return replace(action, state=State.HELD, code=config_code(action.why), reason=reason, until=None)
         if action.state is State.WAITING and not (approval and approval.now):
             return action
+        if action.code == "shared" and (approval is None or approval.code != "shared"):
+            return replace(action, reason=f"{action.reason}; {_release(remote)}")
         if stands(approval, action, doubts):
             return replace(
                 action,
@@ -196,7 +198,7 @@ def stands(approval: Approval | None, action: Action, doubts: Sequence[Doubt]) -
     """Whether an approval is about what holds this removal now, so that neither setting nor limit counts for it."""
     if approval is None:
         return False
-    if approval.code in ("limit", "approve", CONFIRMED) or approval.now:
+    if approval.code in ("limit", "approve", "shared", CONFIRMED) or approval.now:
         return True
     return approval.code == config_code(action.why) or any(approval.code == doubt.code for doubt in doubts)
 

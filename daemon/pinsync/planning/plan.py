@@ -190,7 +190,6 @@ class View:
     `whole_sources`: names of sources that were read whole in this pass.
     `first_listing`: this ledger has never seen a complete listing of this remote.
     `mirror_ids`: the current id first, then ids that this ledger used before.
-    `rebuilt`: this ledger took the place of one that was lost, and knows no configuration but ours.
     `clock_sure`: our clock may be believed, so that grace can begin.
     """
 
@@ -210,7 +209,6 @@ class View:
     first_listing: bool = False
     origins: tuple[str, ...] = ()
     clock_sure: bool = True
-    rebuilt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,16 +27,23 @@ def due(at: float | None, now: float, longest: float) -> bool:
     return at is None or at <= now or at > now + longest
 
 
-def is_ours(row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...]) -> bool:
-    """Whether a remote pin is ours (semantics: *Ours*): by a person's word, by the ledger, or by our mark."""
+def is_ours(
+    row: RemotePin, owned: Mapping[str, Owned], mirror_ids: tuple[str, ...], meta_kept: bool | None = None
+) -> bool:
+    """Whether a remote pin is ours (semantics: *Ours*): by a person's word, by the ledger, or by our mark.
+
+    `meta_kept`: what is known of the remote. Where it keeps meta, a pin of ours without our mark is another one under
+    the same id, or was taken over: another's record of the CID that was ours once, or another account's.
+    """
     known = owned.get(row.requestid)
     mark = row.mark
     if known is not None and known.key == row.key:
-        if known.how is How.ADOPTED:
-            return True
+        if known.how is How.ADOPTED:  # the record that a person saw, not one that somebody makes after it
+            return known.gone_at is None or mark in mirror_ids
         if known.how is How.FOREIGN:
             return False
-        return mark is None or mark in mirror_ids  # another mirror's mark means that it took the record over
+        # Another mirror's mark means that it took the record over.
+        return mark in mirror_ids or (mark is None and meta_kept is not True)
     return bool(mirror_ids) and mark == mirror_ids[0]
 
 

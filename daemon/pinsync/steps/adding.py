@@ -131,7 +131,10 @@ class Adder:
         found = await find(self._desk.client, [action.cid])
         rows = found.pins.get(action.key, [])
         owned = {one.requestid: one for one in self._desk.ledger.owned_of(self._desk.remote, action.key)}
-        ours = [row for row in rows if is_ours(row, owned, self._desk.plan.mirror_ids)]
+        plan = self._desk.plan
+        ours = [row for row in rows if is_ours(row, owned, plan.mirror_ids, plan.traits.meta_kept)]
+        if action.kind is not Kind.ADD:
+            return self._is_made(id_, action, ours)
         live = [row for row in ours or rows if row.status.live]
         if live:
             row = min(live, key=lambda row: (row.status is not PinStatus.PINNED, row.created))
@@ -156,6 +159,30 @@ class Adder:
             return True
         return False
 
+    def _is_made(self, id_: int, action: Action, ours: list[RemotePin]) -> bool:
+        """Whether an update's or a retry's new pin is there already, though the list did not show it."""
+        others = [row for row in ours if row.requestid != action.requestid]
+        alike = [row for row in others if not drift(self._asked(action), row, self._desk.plan)]
+        live = [row for row in (others if action.kind is Kind.RETRY else alike) if row.status.live]
+        if live:
+            row = min(live, key=lambda row: (row.status is not PinStatus.PINNED, row.created))
+            self._desk.later(
+                Settled(id_, "done", f"was there already ({row.status})", row.requestid),
+                lambda now: self._landed(action, row, now),
+            )
+            return True
+        unlisted = [row for row in others if row.status.live] or (alike if action.kind is Kind.UPDATE else [])
+        if unlisted:
+            said = f"{unlisted[0].requestid} is there, which the list does not show yet; not added beside it"
+            self._desk.later(Settled(id_, "moot", said), None)
+        return bool(unlisted)
+
+    def _asked(self, action: Action) -> DesiredPin:
+        """What a POST asks for, without our mark."""
+        assert action.body is not None
+        meta = {name: value for name, value in action.body.meta.items() if name != MARK}
+        return DesiredPin(action.key, action.cid, action.body.name or "", meta)
+
     def _count(self, action: Action) -> None:
         if action.kind is Kind.ADD:
             self._desk.done.added += 1
@@ -173,8 +200,10 @@ class Adder:
         if row.key != action.key:
             self._desk.done.trouble(f"remote {self._desk.remote!r} answered {row.cid} when asked to pin {action.cid}")
             return
-        if known is None and preexisting and row.requestid == row.cid and not foreign:
-            # One record serves everyone and it is older than our request: it was somebody's (semantics: *Ours*).
+        marked = row.requestid != row.cid and row.mark in self._desk.plan.mirror_ids  # not by this request
+        if known is None and preexisting and not marked and not foreign:
+            # One record of a CID serves everyone and it is older than our request: it was somebody's (semantics:
+            # *Ours*).
             self._desk.ledger.own(
                 self._desk.remote, Owned(row.requestid, row.key, row.cid, How.FOREIGN, row.created), now
             )
@@ -203,9 +232,7 @@ class Adder:
 
     def _declined(self, action: Action, row: RemotePin) -> str:
         """The fingerprint of what was asked for, when the answer shows that the service did not take it."""
-        assert action.body is not None
-        meta = {name: value for name, value in action.body.meta.items() if name != MARK}
-        want = DesiredPin(action.key, action.cid, action.body.name or "", meta)
+        want = self._asked(action)
         return fingerprint(want.name, want.meta) if drift(want, row, self._desk.plan) else ""
 
     def _entry(self, action: Action) -> Entry:

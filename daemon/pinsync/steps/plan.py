@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
-from pinsync.ledger.recovery import NEW, expected, mistrust
+from pinsync.ledger.recovery import expected, mistrust
 from pinsync.planning.diff import diff
 from pinsync.planning.guard import Counter, in_force, judge
 from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, Tally, View
@@ -58,7 +58,6 @@ def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteV
         sources.gone(remote.name),
         first_listing=view.record.listed_at is None, origins=sources.origins(remote), whole_sources=sources.whole,
         clock_sure=view.clock_sure or any(map(_about_clock, accepted)),
-        rebuilt=ledger is not None and ledger.fact(NEW) is not None,
     )  # fmt: skip
 
 

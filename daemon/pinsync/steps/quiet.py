@@ -21,7 +21,7 @@ from pinsync.spool import Spool
 
 from .observe import RemoteView, Sources
 
-PATIENT = {"grace", "backoff", "refused", "closed", "limit", "approve", "lost"}
+PATIENT = {"grace", "backoff", "refused", "closed", "limit", "approve", "lost", "shared"}
 """Codes of what waits for a time or a person: nothing of it needs another look at the remote before that."""
 
 

@@ -159,7 +159,8 @@ class Remover:
         if row.key != action.key:
             return f"{what} is not deleted: the remote now shows {row.cid} under this id"
         owned = {one.requestid: one for one in self._desk.ledger.owned_of(self._desk.remote, action.key)}
-        if not is_ours(replace(row, requestid=action.requestid), owned, self._desk.plan.mirror_ids):
+        plan = self._desk.plan
+        if not is_ours(replace(row, requestid=action.requestid), owned, plan.mirror_ids, plan.traits.meta_kept):
             return f"{what} is not deleted: it is not ours any more"
         return None
 
