@@ -26,8 +26,8 @@ NEW_VENV := $(if $(KEEP),,new-venv)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz simulate simulate-planted lint monitoring bench wheel deb man \
-	 docs clean new-venv
+.PHONY: help demo test test-unit test-services test-faults test-systemd test-container soak fuzz simulate simulate-planted \
+	lint monitoring bench wheel deb man docs clean new-venv
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
