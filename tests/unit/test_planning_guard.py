@@ -186,6 +186,9 @@ def test_the_tally_counts_what_nothing_but_the_limits_would_stop() -> None:
     assert tally([decision("e", after=gone)], OPEN).lost == 1
 
 
+NODE = frozenset({"node:kubo"})
+
+
 def test_the_share_is_of_pins_where_an_update_left_two_of_each_cid() -> None:
     """Each of six CIDs that nobody wants any more has two pins of ours: twelve removals of twelve pins."""
     decisions = []
@@ -193,7 +196,7 @@ def test_the_share_is_of_pins_where_an_update_left_two_of_each_cid() -> None:
         rows = [row(of, f"{of}1"), row(of, f"{of}2", PinStatus.QUEUED)]
         before = entry(of, wanted=False, requestid=f"{of}1", unwanted_since=NOW)
         owned = [own(of, f"{of}{n}") for n in (1, 2)]
-        decisions.append(decided(None, rows, before, owned, name=of, safety=OPEN))
+        decisions.append(decided(None, rows, before, owned, name=of, safety=OPEN, whole_sources=NODE))
     counts = tally(decisions, OPEN)
     assert (counts.removals_due, counts.owned_live) == (12, 12)
 

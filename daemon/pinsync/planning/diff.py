@@ -384,15 +384,17 @@ def _unwanted(
 ) -> tuple[Entry | None, tuple[Action, ...]]:
     if entry is None:
         entry = Entry(key, want.cid if want else ours[0].cid, False, STATE_OF[_best(ours).status])
-    before = entry
+    before, why = entry, entry.unwanted_why
+    if view.sources_whole and not why:
+        why = _cause(want, before, view, told)  # also where nothing is removed yet: the next pass cannot tell
     if ours:
         entry = _sighted(entry, _best(ours), "ours", view)
-    elif view.listed == "complete" or not (entry.was_there == "ours" or entry.unclear):
-        return None, ()
+    elif not (entry.was_there == "ours" or entry.unclear) or (view.listed == "complete" and not why):
+        return None, ()  # kept with its reason otherwise: a list may lag, and show it again
     if entry.wanted or entry.follow_at is not None:
         entry = replace(entry, wanted=False, follow_at=None, attempts=0, next_try=None, error=None)
-    if view.sources_whole and not entry.unwanted_why and (why := _cause(want, before, view, told)):
-        entry = replace(entry, unwanted_why=why)  # also where nothing is removed yet: the next pass cannot tell
+    if why != entry.unwanted_why:
+        entry = replace(entry, unwanted_why=why)
     if view.mode is not Mode.MIRROR or view.safety.removals is Removals.NEVER:
         return entry, ()
     if not view.sources_whole:
