@@ -344,8 +344,10 @@ def test_absence_from_the_nodes_is_to_be_proved_unless_a_node_shows_it() -> None
 
 
 def test_an_entry_is_forgotten_when_a_complete_list_shows_nothing_of_ours() -> None:
-    unwanted = entry(wanted=False, unwanted_since=NOW)
-    assert decided(None, [], unwanted, [own()]).after is None
+    unwanted, whole = entry(wanted=False, unwanted_since=NOW), frozenset({"node:kubo"})
+    assert decided(None, [], unwanted, [own()], whole_sources=whole).after is None
+    hidden = decided(None, [], replace(unwanted, unwanted_why="node kubo: mirror"), [own()], whole_sources=whole).after
+    assert hidden is not None, "a list that lags may show it again, and then nobody would know why it was held"
     kept = decided(None, [], unwanted, [own()], listed="incomplete").after
     assert kept is not None
 
