@@ -23,7 +23,7 @@ from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.owner import entrust
 from .ledger.records import RemoteRecord
-from .ledger.recovery import open_ledger, sense
+from .ledger.recovery import MADE_ID, open_ledger, sense
 from .ledger.remembered import remembered
 from .ledger.store import Store, damaged, explained, guarded
 from .machine import machine_of
@@ -262,6 +262,8 @@ def mirror_id(settings: Settings, ledger: Ledger | None) -> str:
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname().split(".")[0])[:40].strip("-.") or "host"
     made = _last_id(ledger) or f"{host}-{secrets.token_hex(3)}"
     _write_once(path, made)
+    if not ledger.store.readonly:
+        ledger.set_fact(MADE_ID, made)
     return made
 
 

@@ -27,6 +27,7 @@ from .store import Store, damaged, is_sqlite
 BEGAN = "began"  # since when this ledger knows what we do (seconds)
 NEW = "new_ledger"  # JSON: {"path", "since", "why"}: this ledger took the place of one that was lost or damaged
 OLD = "old_ledger"  # JSON: {"since", "to"}: this ledger is an older copy, put back
+MADE_ID = "made_id"  # the mirror id that was made for this ledger; one that was there before may be a lost ledger's
 HOME = "home"  # the path at which this ledger was last used
 
 

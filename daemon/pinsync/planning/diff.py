@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pinsync.model import MARK, DesiredPin, Excluded, Mode, PinBody, PinStatus, RemotePin, Removals
 
-from .plan import STATE_OF, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
+from .plan import STATE_OF, STRANGE, Action, Decision, Entry, How, Kind, Known, Owned, PinState, State, Step, View
 from .rules import RETRY_CAP, backoff, drift, due, fingerprint, follow_pause, is_ours
 
 UPDATE_LOOKS = 8  # looks (20 min, with their pauses) at an update's new pin that is not pinned as the old one is
@@ -50,7 +50,7 @@ def decide(
     """The decision for one key; None when it concerns us in no way (a foreign pin that nobody wants)."""
     if at_rest(want, rows, known, view):
         assert known is not None
-        return Decision(key, known.entry, known.entry, ours=1)
+        return Decision(key, known.entry, known.entry, ours=1, marked=int(known.owned[0].how is How.MARK))
     return decide_at_length(key, want, rows, known, view)
 
 
@@ -91,7 +91,7 @@ def decide_at_length(
     if ours:
         found = tuple(
             [
-                Owned(row.requestid, key, row.cid, _how(owned.get(row.requestid)), row.created)
+                Owned(row.requestid, key, row.cid, _how(row, owned.get(row.requestid)), row.created)
                 for row in ours
                 if row.requestid not in owned or owned[row.requestid].gone_at is not None
             ]
@@ -116,11 +116,20 @@ def decide_at_length(
             after, actions = _unwanted(key, want, rows, ours, entry, view, told)
     else:
         return None
-    return Decision(key, entry, after, actions, found, gone, len(ours))
+    how = {one.requestid: one.how for one in (*owned.values(), *found)}
+    marked = {row.requestid for row in ours if how[row.requestid] is How.MARK}
+    strange = 0
+    if marked and (after is None or not after.wanted) and (entry is None or entry.since is None):
+        strange = len(marked)
+        actions = tuple(
+            [replace(one, why=STRANGE) if one.requestid in marked and not one.why else one for one in actions]
+        )
+    return Decision(key, entry, after, actions, found, gone, len(ours), len(marked), strange)
 
 
-def _how(before: Owned | None) -> How:
-    return before.how if before is not None else How.MARK
+def _how(row: RemotePin, before: Owned | None) -> How:
+    """How a pin that a list shows is ours: by its mark, unless it is one of ours that was thought to be gone."""
+    return before.how if before is not None and before.created == row.created else How.MARK
 
 
 # -- wanted ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pinsync.model import Removals, Safety
 
-from .plan import Action, Approval, Approvals, Decision, Doubt, Kind, PinState, Shut, State, Step, Tally
+from .plan import STRANGE, Action, Approval, Approvals, Decision, Doubt, Kind, PinState, Shut, State, Step, Tally
 from .rules import due
 
 PROBE_CAP = 86400.0  # seconds; the longest pause between two probes of a remote that takes no writes
@@ -22,12 +22,17 @@ _LIVE = {PinState.PINNED, PinState.QUEUED, PinState.PINNING}
 
 @dataclass(slots=True)
 class Counter:
-    """Counts decisions as they stream by; `tally()` at the end."""
+    """Counts decisions as they stream by; `tally()` at the end.
+
+    `strange_share`: above which share of the pins known by their mark alone those that were never wanted are held; None
+    for never.
+    """
 
     approvals: Approvals
     doubts: Sequence[Doubt]
     safety: Safety
     removed_today: int = 0
+    strange_share: float | None = None
     owned_live: int = 0
     seen: int = 0
     failed: int = 0
@@ -35,11 +40,16 @@ class Counter:
     lost: int = 0
     due: int = 0
     ours: int = 0
+    marked: int = 0
+    strange: int = 0
+    strange_due: int = 0
 
     def count(self, decision: Decision) -> None:
         """Take one decision into account."""
         before, after = decision.before, decision.after
         self.ours += decision.ours
+        self.marked += decision.marked
+        self.strange += decision.strange
         if after is not None and after.was_there and not after.missing:
             self.seen += 1
             self.failed += after.state is PinState.FAILED
@@ -51,15 +61,25 @@ class Counter:
         for action in decision.actions:
             if action.kind is Kind.REMOVE and action.state is State.DO and not self._beyond_limits(action):
                 self.due += 1
+                self.strange_due += action.why == STRANGE
 
     def _beyond_limits(self, action: Action) -> bool:
         """Whether something else than a limit decides about this removal."""
         approved = stands(_approval(action, self.approvals), action, self.doubts)
-        return approved or bool(self.doubts) or bool(action.why)
+        return approved or bool(self.doubts) or action.why not in ("", STRANGE)
 
     def tally(self) -> Tally:
         """The counts so far."""
-        return Tally(self.owned_live, self.seen, self.failed, self.had, self.lost, self.due, self.removed_today)
+        held = self.strange_held
+        due = self.due - self.strange_due if held else self.due
+        return Tally(
+            self.owned_live, self.seen, self.failed, self.had, self.lost, due, self.removed_today, strange_held=held
+        )
+
+    @property
+    def strange_held(self) -> bool:
+        """Whether pins that only our mark calls ours, and that were never wanted here, are too many to be ours."""
+        return self.strange_share is not None and self.strange > self.strange_share * self.marked
 
 
 def tally(
@@ -99,6 +119,7 @@ def judge(
     lost = _lost(remote, counts, safety)
     bought = _bought_before(remote, counts, safety)
     mass = _mass_failure(counts)
+    strange = _strange(remote)
     shut = {Step.POST: closed, Step.DELETE: no_deletes}
     probes = {step: one is not None and due(one.probe_at, now, PROBE_CAP) for step, one in shut.items()}
 
@@ -109,7 +130,10 @@ def judge(
         for doubt in doubts:
             if approval is None or approval.code != doubt.code:
                 return replace(action, state=State.HELD, code=doubt.code, reason=doubt.reason, until=None)
-        if action.why and (approval is None or approval.code not in (config_code(action.why), "shared")):
+        if action.why == STRANGE:
+            if counts.strange_held and (approval is None or not _about_mark(approval, doubts)):
+                return replace(action, state=State.HELD, code=MARK_CODE, reason=strange, until=None)
+        elif action.why and (approval is None or approval.code not in (config_code(action.why), "shared")):
             reason = f"a change of the configuration ({action.why}) made it unwanted; {_release(remote)}"
             return replace(action, state=State.HELD, code=config_code(action.why), reason=reason, until=None)
         if action.state is State.WAITING and not (approval and approval.now):
@@ -198,7 +222,7 @@ def stands(approval: Approval | None, action: Action, doubts: Sequence[Doubt]) -
     """Whether an approval is about what holds this removal now, so that neither setting nor limit counts for it."""
     if approval is None:
         return False
-    if approval.code in ("limit", "approve", "shared", CONFIRMED) or approval.now:
+    if approval.code in ("limit", "approve", "shared", MARK_CODE, CONFIRMED) or approval.now:
         return True
     return approval.code == config_code(action.why) or any(approval.code == doubt.code for doubt in doubts)
 
@@ -206,6 +230,21 @@ def stands(approval: Approval | None, action: Action, doubts: Sequence[Doubt]) -
 def config_code(why: str) -> str:
     """The code of a hold for a changed configuration."""
     return f"config:{why}"
+
+
+MARK_CODE = "strange-mark"
+"""The code of a hold for what carries our mark, though we neither made it nor ever saw it wanted."""
+
+
+def _about_mark(approval: Approval, doubts: Sequence[Doubt]) -> bool:
+    return approval.code in (MARK_CODE, "shared", CONFIRMED) or any(approval.code == doubt.code for doubt in doubts)
+
+
+def _strange(remote: str) -> str:
+    return (
+        "it carries our mark, but this ledger neither made it nor ever saw it wanted there: does another machine use "
+        f"our mirror id, or is this another remote's account? {_release(remote)}"
+    )
 
 
 def _approval(action: Action, approvals: Approvals) -> Approval | None:

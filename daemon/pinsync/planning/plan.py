@@ -116,6 +116,10 @@ class Known:
     owned: tuple[Owned, ...] = ()
 
 
+STRANGE = "mark"
+"""`Action.why` of a pin that only our mark calls ours and that this ledger never saw wanted there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """One thing to do at a remote, and why.
@@ -140,7 +144,7 @@ class Action:
     lookup: bool = False
     survivor: str | None = None
     confirm: bool = True
-    why: str = ""  # `unwanted_why` of a removal
+    why: str = ""  # `unwanted_why` of a removal, or STRANGE
     approved: bool = False  # released by a person: outside the limits
 
 
@@ -155,6 +159,8 @@ class Decision:
     found: tuple[Owned, ...] = ()  # newly known to be ours, by mark
     gone: tuple[str, ...] = ()  # requestids of ours that a complete listing no longer shows
     ours: int = 0  # how many pins of ours hold it
+    marked: int = 0  # of these, known by their mark alone
+    strange: int = 0  # of these, never seen wanted here by this ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,7 @@ class Tally:
     removals_due: int = 0  # removals that nothing but the limits would stop
     removed_today: int = 0  # removals done in the last 24 hours that nobody had approved
     expected: int = 0  # entries that were there by what outlived an earlier ledger
+    strange_held: bool = False  # whether what only our mark calls ours, and nobody here ever wanted, is held
 
 
 @dataclass(frozen=True, slots=True)

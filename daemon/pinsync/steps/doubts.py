@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pinsync.clock import rfc3339
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.recovery import BEGAN, HOME, OLD, went_back
+from pinsync.ledger.recovery import BEGAN, HOME, MADE_ID, NEW, OLD, went_back
 from pinsync.ledger.remembered import LEDGER_ID, remembered
-from pinsync.planning.plan import Decision, Doubt, Step
+from pinsync.planning.guard import Counter
+from pinsync.planning.plan import Decision, Doubt, Step, View
 from pinsync.planning.witness import Believed, doubt_of
 from pinsync.world import World
 
@@ -200,6 +201,47 @@ def strangers_doubt(ledger: Ledger | None, remote: str) -> Doubt | None:
 def forget_strangers(ledger: Ledger, remote: str) -> None:
     """A person has dealt with it."""
     _forget(ledger, _strangers_at(remote))
+
+
+MOST_STRANGE = 0.5
+"""When more of the pins known by their mark alone were never wanted here, our ledger was not lost: they are another's.
+
+A ledger that was really lost finds most of its marked pins wanted.
+"""
+
+
+def strange_share(
+    world: World, ledger: Ledger | None, view: RemoteView, plan: View, doubts: Sequence[Doubt]
+) -> float | None:
+    """Above which share of the pins known by their mark alone those that were never wanted are held; None for never.
+
+    All are held at a remote whose endpoint changed (it may be another remote's account), and where some were held
+    before, until none is left. None is by its share where a lost ledger's id outlived it.
+    """
+    if ledger is None:
+        return None
+    if _moved(view) or ledger.fact(_strange_at(view.settings.name)) is not None:
+        return 0.0
+    sure = plan.sources_whole and plan.listed == "complete" and not doubts
+    our_id = bool(world.settings.mirror.id) or ledger.fact(MADE_ID) == world.mirror_id
+    return MOST_STRANGE if sure and our_id and ledger.fact(NEW) is None else None
+
+
+def note_strange(ledger: Ledger, view: RemoteView, counter: Counter) -> None:
+    """Keep that such pins are held, until none is left. The caller opens the transaction."""
+    fact = _strange_at(view.settings.name)
+    if counter.strange_held or (_moved(view) and view.listed != "complete"):
+        ledger.set_fact(fact, "held")
+    elif view.listed == "complete" and not counter.strange:
+        _forget(ledger, fact)
+
+
+def _moved(view: RemoteView) -> bool:
+    return view.record.endpoint not in (None, view.settings.endpoint)
+
+
+def _strange_at(remote: str) -> str:
+    return f"strange marks at {remote}"
 
 
 def _strangers(ledger: Ledger, remote: str) -> tuple[int, int, str] | None:

@@ -14,7 +14,7 @@ from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, Tally, V
 from pinsync.spool import Spool
 from pinsync.world import World
 
-from .doubts import Strangers
+from .doubts import Strangers, note_strange, strange_share
 from .elsewhere import Elsewhere
 from .intents import resolve_intents
 from .observe import RemoteView, Sources
@@ -112,7 +112,7 @@ async def plan_remote(
             if _ended(writer, observed_doubts, remote.name):
                 writer.begin_graces_anew(remote.name, now)
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
-    counter = Counter(approvals, doubts, remote.safety, removed)
+    counter = Counter(approvals, doubts, remote.safety, removed, strange_share(world, ledger, view, plan, doubts))
     put = spool.action_sink(view.index)
     decisions: list[Decision] = []
 
@@ -153,6 +153,9 @@ async def plan_remote(
         if writer is not None:
             with writer.store.transaction():
                 strangers.note(now)
+    if writer is not None:
+        with writer.store.transaction():
+            note_strange(writer, view, counter)
     record = view.record
     tally = replace(counter.tally(), expected=expected(ledger, remote.name, remote.endpoint))
     judgement = judge(

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from pinsync.ledger.ledger import Ledger
 from pinsync.model import DesiredPin
+from pinsync.planning.guard import MARK_CODE
 from pinsync.planning.plan import Action, Kind, State, Step, View
 from pinsync.remote.errors import RemoteError
 from pinsync.remote.probe import Probe, agrees, probe
@@ -21,7 +22,7 @@ from pinsync.spool import Spool
 
 from .observe import RemoteView, Sources
 
-PATIENT = {"grace", "backoff", "refused", "closed", "limit", "approve", "lost", "shared"}
+PATIENT = {"grace", "backoff", "refused", "closed", "limit", "approve", "lost", "shared", MARK_CODE}
 """Codes of what waits for a time or a person: nothing of it needs another look at the remote before that."""
 
 
