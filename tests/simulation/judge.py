@@ -101,12 +101,15 @@ class Judge:
         unseen = [one for one in before.values() if origins[one.seq].since < watch.began and one.requestid not in seen]
         if unseen and not account.lies:
             raise Violation(3, f"{what}, though the list did not show {unseen[0].requestid}")
-        told = (remote, row.seq) in watch.adopted
+        told = (remote, row.seq) in watch.adopted or row.key in watch.hidden
         held = row.key in watch.wishes.held_by_a_source(configured=watch.forgot)
         if (remote, row.key) in watch.by_config and word is None and held and not told:
             raise Violation(3, f"{what}, which a source has and a change of the configuration left out")
         if policy.removals == "approve" and word is None:
             raise Violation(4, f"{what} without approval")
+        elsewhere = watch.wishes.routed(row.key)
+        if elsewhere and not any(row.key in watch.accounts[name].contents for name in elsewhere):
+            raise Violation(2, f"{what}, though it never was at {' or '.join(elsewhere)}, where it is to be instead")
         begun = watch.unwanted_seen.get((remote, row.key))
         if policy.grace and not (word and word[1]) and (begun is None or watch.now() - begun < policy.grace - 1.0):
             raise Violation(4, f"{what} before its grace was over")

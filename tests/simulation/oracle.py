@@ -95,6 +95,7 @@ class Oracle(Judge):
     # -- a pass -----------------------------------------------------------------------------------------------------
 
     def begin(self, watch: Watch, accounts: dict[str, Account]) -> None:
+        watch.accounts = accounts
         watch.running, watch.began, watch.mutations = True, self.tick(), 0
         watch.doubts = doubts(watch)
         watch.listed, watch.got, watch.told, watch.previous, watch.touched = {}, {}, {}, {}, set()
@@ -112,6 +113,7 @@ class Oracle(Judge):
             wanted = watch.wanted[remote]
             if any(node.hidden or node.silent is not None for node in watch.wishes.nodes):
                 wanted = dict.fromkeys(watch.wishes.wanted(remote, shown=True), 0)  # a lie that looks whole
+                watch.hidden |= watch.wishes.filtered()
             for key in self.contents:
                 if key not in wanted:  # a later time was noted by a clock that was set back since
                     watch.unwanted_seen[remote, key] = min(now, watch.unwanted_seen.get((remote, key), now))
@@ -256,7 +258,13 @@ class Oracle(Judge):
         for row in rows.values():
             shared = account.deletes_all and len(by_key[row.key]) > 1
             shared = shared or (account.wobbles and (remote, row.seq) in watch.adopted)
+            elsewhere = watch.wishes.routed(row.key)
+            shared = shared or (bool(elsewhere) and not self._pinned(watch, elsewhere, row.key))
             mine = watch.owns(remote, row.seq, account.origins[row.seq])
             if mine and row.key not in watch.wanted[remote] and not shared:
                 return f"{remote}: {row.requestid} is ours and unwanted and remains"
         return None
+
+    def _pinned(self, watch: Watch, remotes: tuple[str, ...], key: bytes) -> bool:
+        rows = (row for name in remotes for row in watch.accounts[name].look().values())
+        return any(row.key == key and row.status == "pinned" for row in rows)

@@ -252,7 +252,7 @@ def _failed_pins_stay() -> list[tuple[Any, str, Any]]:
 
 
 def _outcomes_are_lost() -> list[tuple[Any, str, Any]]:
-    def settle(self: Any, outcomes: Any, now: float) -> None:
+    def settle(self: Any, outcomes: Any, *_: Any) -> None:
         list(outcomes)
 
     return [(Ledger, "settle", settle), (Ledger, "own", lambda *_: None)]

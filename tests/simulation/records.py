@@ -81,12 +81,14 @@ class Watch:
     removed: dict[str, list[float]] = field(default_factory=dict)
     approved: dict[tuple[str, str, bytes], tuple[str, bool]] = field(default_factory=dict)
     """Remote, id and content → the code of what held it as a person was shown it, and whether it was with --now."""
+    hidden: set[bytes] = field(default_factory=set)  # left out by a filter, and by a list: nobody could see the former
     adopted: set[tuple[str, int]] = field(default_factory=set)
     accepted: set[tuple[str, str]] = field(default_factory=set)  # code of a doubt, remote or ""
     believed: dict[str, tuple[object, ...]] = field(default_factory=dict)
     forgot: bool = False  # its ledger was lost, or replaced by an old one
     asking: dict[tuple[str, bytes], tuple[float, str | None, int]] = field(default_factory=dict)  # in this pass
     asked: dict[tuple[str, bytes], tuple[float, str | None, int]] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
     running: bool = False
     began: int = 0
     doubts: set[str] = field(default_factory=set)  # those that stood all through this pass

@@ -132,6 +132,14 @@ class Wishes:
                 found.setdefault(key, name)
         return found
 
+    def filtered(self) -> set[bytes]:
+        """What filters leave out."""
+        return {content(cid) for node in self.nodes for cid, name in node.pins.items() if not node.takes(name)}
+
+    def routed(self, key: bytes) -> tuple[str, ...]:
+        """The remotes that the manifest names for some content; none where it leaves that open."""
+        return next((remotes or () for cid, (_, remotes) in self.entries().items() if content(cid) == key), ())
+
     def held_by_a_source(self, *, configured: bool) -> set[bytes]:
         """All that some source has and nobody ignores, wanted or not: a `configured` one, or any."""
         found = {content(cid) for node in self.nodes if node.mirror or not configured for cid in node.pins}

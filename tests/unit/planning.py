@@ -58,7 +58,7 @@ def own(name: str = "a", requestid: str = "r1", how: How = How.CREATED, **change
 
 
 def view(**changes: Any) -> View:
-    base = View("there", (ME,), NOW, traits=Traits(id_is_cid=False))
+    base = View("there", (ME,), NOW, traits=Traits(id_is_cid=False), whole_sources=frozenset({"node:kubo"}))
     return replace(base, **changes)
 
 

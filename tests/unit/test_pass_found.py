@@ -191,6 +191,18 @@ def test_anothers_pin_that_no_list_shows_for_a_while_is_not_posted_over(tmp_path
     assert mirror.names() == {cid("a"): "theirs"}
 
 
+def test_what_is_wanted_again_while_no_list_shows_it_is_not_made_twice(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin("a", "b")
+    mirror.sync()
+    lag(mirror, *ids(mirror, "a"))
+    mirror.unpin("a")
+    mirror.sync()
+    mirror.pin("a")
+    mirror.sync()
+    assert len(ids(mirror, "a")) == 1
+
+
 def test_an_update_whose_new_pin_fails_is_not_made_again_in_each_pass(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path)
     mirror.pin("a", called="one")

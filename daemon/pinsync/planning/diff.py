@@ -107,7 +107,7 @@ def decide_at_length(
         )
     after: Entry | None
     if want is not None and want.excluded is Excluded.NOT:
-        after, actions = _wanted(want, rows, ours, entry, view)
+        after, actions = _wanted(want, rows, ours, entry, view, bool(owned))
     elif entry is not None or ours:
         if entry is not None and entry.wanted and not view.sources_whole:
             after, actions = _unsure(rows, ours, entry, view)
@@ -136,11 +136,12 @@ def _how(row: RemotePin, before: Owned | None) -> How:
 
 
 def _wanted(
-    want: DesiredPin, rows: list[RemotePin], ours: list[RemotePin], entry: Entry | None, view: View
+    want: DesiredPin, rows: list[RemotePin], ours: list[RemotePin], entry: Entry | None, view: View, known: bool
 ) -> tuple[Entry, tuple[Action, ...]]:
     sources = " ".join(want.sources)
     if entry is None:
-        entry = Entry(want.key, want.cid, True, PinState.MISSING, since=view.now, sources=sources)
+        # One that we had before may still be there, though the list does not show it: it is looked up first.
+        entry = Entry(want.key, want.cid, True, PinState.MISSING, since=view.now, sources=sources, unclear=known)
     elif not entry.wanted or entry.cid != want.cid or entry.sources != sources or entry.unwanted_since is not None:
         entry = replace(
             entry,

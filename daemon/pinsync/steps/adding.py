@@ -143,7 +143,13 @@ class Adder:
                 lambda now: self._landed(action, row, now, foreign=row not in ours),
             )
             return True
-        theirs = next((row for row in rows if row.requestid == row.cid and row not in ours), None)
+        if ours:  # failed, which the list did not tell
+            row = max(ours, key=lambda row: row.created)
+            self._desk.later(
+                Settled(id_, "moot", "is there and failed", row.requestid), lambda now: self._landed(action, row, now)
+            )
+            return True
+        theirs = next((row for row in rows if row.requestid == row.cid), None)
         if theirs is not None:
             # A record that serves everyone, is not ours, and failed: posting would overwrite it.
             self._desk.later(
