@@ -527,6 +527,22 @@ def test_it_ends_though_the_remote_hangs_and_what_was_in_flight_is_found_later(t
         assert len(pins) == len(set(pins)) == 30
 
 
+def test_it_ends_at_once_when_it_only_waits_for_another_try_at_a_remote_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Rig(tmp_path, clock=HandClock()) as rig:  # its time stands still: the next try never comes
+        save(rig.config, rig.config.read_text().replace('rate = ""\nretry_for = "0s"', 'rate = ""\nretry_for = "1h"'))
+        failing = rig.emulator.faults.next("status:503", method="GET", times=1000)
+        rig.begin()
+        until(lambda: failing.hits == 1)
+        monkeypatch.setattr(runner, "GRACE", 60.0)  # it would be far more than until() has patience
+        rig.stop()
+        assert rig.exit_code == 0
+        assert rig.triggers() == []
+        with reading(rig.load_state()) as ledger:  # that it was ended is nothing to hold against the remote
+            assert ledger is not None and ledger.remote("there").ok is not False
+
+
 def test_a_second_one_is_refused(rig: Rig) -> None:
     rig.start()
     with pytest.raises(StateHeld, match="pinsync run, process"), writing(rig.load(), "a second one"):

@@ -13,7 +13,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -294,7 +294,7 @@ class RemoteClient:
                 async with asyncio.timeout(self._deadline):
                     headers = {"Content-Type": "application/json"} if content is not None else None
                     url = self._base + path
-                    with self._lane() as lane:
+                    with self._lane() as lane, self.limiter.finishing() if call in _WRITES else nullcontext():
                         async with lane.stream(method, url, content=content, headers=headers) as response:
                             status = response.status_code
                             body = await self._body(call, response)

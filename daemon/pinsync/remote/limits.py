@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from pinsync.clock import Clock
 from pinsync.model import Rate
@@ -44,6 +44,8 @@ class RateLimiter:
         self._moved_at = float("-inf")  # monotonic; when a request last went out or ended, or a pause will be over
         self._turn = asyncio.Lock()  # its queue is the order in which slots are given
         self._ended = asyncio.Event()  # a request in flight has ended; only the head of the queue waits for it
+        self.unfinished = 0
+        """Changes in flight, and what was begun and must not be left half done; counted by `finishing`."""
         self.waited = 0.0
         """Seconds so far in which the rate, or a pause that the remote asked for, held a request back."""
 
@@ -65,6 +67,15 @@ class RateLimiter:
             if self.rate:
                 self._answers.append(now)
             self._ended.set()
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """While it lasts, whoever wants to end has reason to wait a little."""
+        self.unfinished += 1
+        try:
+            yield
+        finally:
+            self.unfinished -= 1
 
     def pause_until(self, at: float) -> None:
         """Give out no slot before `at` (epoch seconds, our clock). It lengthens a pause, and never shortens one."""

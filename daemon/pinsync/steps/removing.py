@@ -111,7 +111,8 @@ class Remover:
                 self._desk.done.updated += 1
             self._desk.later(Settled(id_, "done", "deleted"), lambda now: self._removed(action, now))
             if action.survivor is not None:
-                await self._survived(action)
+                with self._desk.client.limiter.finishing():
+                    await self._survived(action)
 
     async def _survived(self, action: Action) -> None:
         """See that the pin which was to stay did; where this service took it along, put it back at once."""
