@@ -48,6 +48,7 @@ class Record:
     next_at: float | None
     interval: float
     ledger_bytes: int
+    at: float
 
 
 def read_record(settings: Settings, now: float, daemon: Mapping[str, object]) -> Record:
@@ -65,6 +66,7 @@ def read_record(settings: Settings, now: float, daemon: Mapping[str, object]) ->
             float(next_at) if next_at else None,
             settings.schedule.every,
             _size(settings),
+            now,
         )
 
 
@@ -160,6 +162,7 @@ def families(record: Record | None) -> Iterator[Metric]:
         return
     report = record.report
     verdicts = {(verdict,): verdict == report["verdict"] for verdict in EXIT}
+    yield _gauge("written_timestamp_seconds", "When these metrics were made.", record.at)
     yield _gauge("verdict", "The verdict of `pinsync status`: 1 for the one that holds.", verdicts, "verdict")
     yield _gauge("schedule_interval_seconds", "The pause between passes, [schedule] every.", record.interval)
     yield _gauge("last_pass_timestamp_seconds", "When the last pass ended.", record.last_end)
