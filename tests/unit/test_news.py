@@ -124,6 +124,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "sources": {"nodes": [{"name": "kubo", "ok": True, "error": None}], "manifest": {"ok": True, "error": None}},
         "remotes": [remote],
         "doubts": [],
+        "paused": [],
     }
     remote.update({name: value for name, value in changes.items() if name in remote})
     return made
@@ -151,6 +152,12 @@ def test_nodes_and_the_manifest_need_a_person_too() -> None:
     made["sources"]["nodes"][0] |= {"ok": False, "error": "no connection"}
     made["sources"]["manifest"] |= {"ok": False, "error": "line 3"}
     assert [one.key for one in matters(made)] == ["node kubo: failing", "manifest: failing"]
+
+
+@pytest.mark.parametrize("remote", ["there", None])
+def test_nothing_is_said_of_what_a_person_paused(remote: str | None) -> None:
+    assert list(matters({**report(ok=False, held=1), "paused": [{"remote": remote}]})) == []
+    assert len(list(matters({**report(ok=False, held=1), "paused": [{"remote": "another"}]}))) == 2
 
 
 def test_well_converging_and_never_read_need_nobody() -> None:

@@ -20,6 +20,7 @@ from pinsync.model import Safety
 from pinsync.service.receivers import Answered, Receiver
 from pinsync.service.teller import FACT, LOOK_EVERY, TRIES, Message, Teller
 from pinsync.settings.model import NotifySettings
+from pinsync.steering import pause, resume
 from pinsync.steps.report import PassReport
 from tests.mirror import TOKEN, Mirror
 
@@ -127,6 +128,22 @@ def test_what_is_held_is_told_to_everybody_once_over_restarts_and_so_is_its_end(
     assert scene.noted("verdict")[1:] == ["remote there: held: over"]
     assert len(scene.noted("notified")) == 4
     assert "webhook h.example: pinsync on" in scene.noted("notified")[1]
+
+
+def test_a_pause_is_neither_the_end_of_what_was_told_nor_news(scene: Scene) -> None:
+    scene.mirror.unpin(*range(8))
+    scene.passes(EVERY, EVERY)
+    assert scene.ears.events() == ["held"]
+    with writing(scene.mirror.settings, "test") as state:
+        pause(state.ledger, "there", until=None, reason="", at=scene.mirror.clock.now(), by="alice")
+    scene.passes(EVERY, EVERY)
+    with writing(scene.mirror.settings, "test") as state:
+        resume(state.ledger, "there", at=scene.mirror.clock.now(), by="alice")
+    scene.passes(EVERY)
+    assert scene.ears.events() == []
+    scene.mirror.pin(*range(8))
+    scene.passes(EVERY, EVERY)
+    assert scene.ears.events() == ["recovered"]
 
 
 def test_a_node_that_is_away_is_told_after_three_intervals(scene: Scene) -> None:

@@ -126,20 +126,29 @@ def remembered(kept: Any) -> dict[str, Standing]:
 
 
 def matters(report: Mapping[str, Any]) -> Iterator[Matter]:
-    """What needs a person, by the object of `status --json`."""
+    """What needs a person, by the object of `status --json`; nothing of a remote that is paused."""
     for node in report["sources"]["nodes"]:
         if node["ok"] is False:
             yield Matter(f"node {node['name']}", "failing", node["error"] or "it could not be read", _NODE)
     manifest = report["sources"]["manifest"]
     if manifest["ok"] is False:
         yield Matter("manifest", "failing", manifest["error"] or "it could not be read", _MANIFEST)
+    at_rest = resting(report)
     for remote in report["remotes"]:
+        if remote["name"] in at_rest:
+            continue
         part = f"remote {remote['name']}"
         if remote["ok"] is False or remote["failed"] or remote["refused"]:
             yield Matter(part, "failing", _failing(remote), _REMOTE if remote["ok"] is False else _NOT_TAKEN)
         if remote["held"]:
             approve = f"`pinsync plan` shows it, `pinsync approve --remote {remote['name']}` releases it"
             yield Matter(part, "held", _held(remote, report["doubts"]), f"{_HELD}. {approve}.")
+
+
+def resting(report: Mapping[str, Any]) -> set[str]:
+    """The remotes that a person paused, by the object of `status --json`."""
+    named = {one["remote"] for one in report["paused"]}
+    return {remote["name"] for remote in report["remotes"] if named & {None, remote["name"]}}
 
 
 def stale(last_good: float) -> Matter:

@@ -23,7 +23,7 @@ from pinsync.status import STALE_AFTER, status
 from pinsync.steps.report import PassReport
 
 from . import receivers
-from .news import Matter, Standing, broken, matters, message, news, remembered, stale
+from .news import Matter, Standing, broken, matters, message, news, remembered, resting, stale
 from .receivers import RECEIVERS, Answered, Receiver, configured
 
 FACT = "notify"
@@ -138,6 +138,9 @@ class Teller:
             try:
                 report = status(self._state.ledger, settings, self._clock.now(), {"running": True})
                 found = list(matters(report))
+                at_rest = resting(report)  # what was told of these is neither over nor new while nobody asks them
+                known = self._remembered().standing.values()
+                found += [one.matter for one in known if one.told and one.matter.remote in at_rest]
                 return [*found, *self._stale(settings, found)], str(report["verdict"])
             except StateError as error:
                 broke = str(error)
