@@ -409,10 +409,13 @@ def test_malformed_and_oversized_http_is_refused_with_a_reason_and_the_daemon_li
     rest = b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     for data in (
         b"GET /" + b"x" * 100_000 + rest + b"\r\n",
+        b"GET /healthz" + rest + b"X: " + b"x" * 67_000 + b"\r\n\r\n",
+        b"GET /healthz" + rest + b"X: " + b"x" * 200_000 + b"\r\n\r\n",
         b"GET / " + rest + b"X: " + b"x" * 5_000_000 + b"\r\n\r\n",
     ):
         said = raw(at, data)  # nothing, where the system throws the answer away with what was not read
         assert len(said) < 1000 and b"200 OK" not in said
+    assert b"200 OK" in raw(at, b"GET /healthz" + rest + b"X: " + b"x" * 64_000 + b"\r\n\r\n")
     assert b"421" in raw(at, b"GET /metrics HTTP/1.0\r\n\r\n").split(b"\r\n")[0] or where == "socket"
     assert raw(at, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n")
     assert on_socket(rig, "/healthz").text == on_tcp(rig, "/healthz").text == "ok\n"

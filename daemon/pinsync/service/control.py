@@ -214,11 +214,14 @@ def _query(request: Request, *known: str) -> dict[str, str]:
 
 
 async def _body(request: Request, known: Collection[str]) -> dict[str, Any]:
+    too_much = UsageError(f"the request has more than {MOST_BODY >> 20} MiB; name fewer CIDs at once")
+    if int(request.headers.get("content-length", "0")) > MOST_BODY:
+        raise too_much
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > MOST_BODY:
-            raise UsageError(f"the request has more than {MOST_BODY >> 20} MiB; name fewer CIDs at once")
+            raise too_much
     try:
         body = json.loads(data or b"{}")
     except (ValueError, RecursionError):

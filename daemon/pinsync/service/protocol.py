@@ -1,7 +1,7 @@
 """HTTP/1.1 for strangers: what both our servers, the control socket's and the listener's, want of a connection.
 
-uvicorn waits for ever for the rest of a request, takes any number of connections, and answers what is malformed in the
-middle of an answer with an exception. All three are mended here.
+uvicorn waits for ever for the rest of a request, takes any number of connections, takes a head of any length that comes
+at once, and answers what is malformed in the middle of an answer with an exception. All four are mended here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ CUT = "pinsync.cut"
 """The key in the scope's `state` under which a function stands that ends the connection at once."""
 
 PATIENCE = 30.0  # seconds in which a request must have come whole
-_HEAD = 64 * 1024  # bytes: what uvicorn has h11 take as the head of a request
+_HEAD = 64 * 1024  # bytes: the head of a request
+_PIECE = 1024  # bytes of a head at a time: h11 looks how long it is only when it asks for more
 
 
 class Protocol(H11Protocol):
@@ -30,6 +31,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = h11.Connection(h11.SERVER, _HEAD)
         self.app_state = {**self.app_state, CUT: transport.abort, **self.introduce(transport)}
         if len(self.connections) > self.most:
             self._refuse(503, f"{self.most} connections are open already; close some, or try again later")
@@ -41,7 +43,11 @@ class Protocol(H11Protocol):
         return {}
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        at = 0
+        while at < len(data) and not self.transport.is_closing():
+            end = at + _PIECE if self.conn.their_state is h11.IDLE else len(data)
+            super().data_received(data[at:end])
+            at = end
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
