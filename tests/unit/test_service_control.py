@@ -61,11 +61,14 @@ def listening(path: Path, group: str = "") -> Iterator[None]:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_owner_and_group_alone_may_connect_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+@pytest.mark.parametrize(("group", "mode"), [("", 0o600), ("pinsync", 0o660)])
+def test_the_owner_and_for_the_system_its_group_alone_may_connect_whatever_the_umask(
+    tmp_path: Path, umask: int, group: str, mode: int
+) -> None:
     before = os.umask(umask)
     try:
-        with listening(tmp_path / "made/s.sock"):
-            assert mode_of(tmp_path / "made/s.sock") == 0o660
+        with listening(tmp_path / "made/s.sock", group):
+            assert mode_of(tmp_path / "made/s.sock") == mode
         current = os.umask(umask)
     finally:
         os.umask(before)
@@ -78,7 +81,7 @@ def test_a_socket_left_by_a_killed_daemon_is_replaced(rig: Rig) -> None:
     abandoned(rig.directory / "state/pinsync.sock")
     rig.start()
     assert rig.client.status()["daemon"]["running"]
-    assert mode_of(rig.directory / "state/pinsync.sock") == 0o660
+    assert mode_of(rig.directory / "state/pinsync.sock") == 0o600
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "link"])
@@ -224,12 +227,19 @@ def test_the_group_is_for_the_systems_daemon_and_not_for_a_users_own(rig: Rig) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_another_user_is_refused_with_words_and_the_daemon_lives(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        ("", "it is for its owner alone. Ask as root: sudo -u root pinsync …"),
+        ("daemon", "it is for its owner and the group daemon. Become a member of that (usermod -aG daemon USER, "),
+    ],
+)
+def test_another_user_is_refused_with_words_and_the_daemon_lives(rig: Rig, group: str, said: str) -> None:
     rig.start()
     with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own directories are closed to others
         Path(open_to_all).chmod(0o755)
         path = Path(open_to_all) / "pinsync.sock"
-        with listening(path):
+        with listening(path, group):
             code = (
                 "import os, sys; sys.path[:0] = eval(sys.argv[2]); from pathlib import Path\n"
                 "from pinsync.service.client import DaemonClient, DaemonError; from types import SimpleNamespace\n"
@@ -240,7 +250,7 @@ def test_another_user_is_refused_with_words_and_the_daemon_lives(rig: Rig) -> No
             )
             args = [sys.executable, "-c", code, open_to_all, repr(sys.path)]
             ran = subprocess.run(args, capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith(f"this user may not ask the daemon at {path}: it is for its owner and its group.")
+    assert ran.stdout.startswith(f"this user may not ask the daemon at {path}: {said}")
     assert rig.client.status()["daemon"]["running"]
 
 
@@ -469,6 +479,16 @@ def test_requests_that_make_no_sense_are_refused(
     assert set(answer.json()) == {"error"}
     held = rig.client.held()
     assert (held["held"], held["doubts"]) == ([], [])
+
+
+def test_a_body_that_would_be_too_long_is_refused_before_it_comes(rig: Rig) -> None:
+    rig.start()
+    with closing(socket.socket(socket.AF_UNIX)) as sock:
+        sock.settimeout(10)  # far less than the server's patience with a body
+        sock.connect(str(rig.client.path))
+        sock.sendall(b"POST /v1/approve HTTP/1.1\r\nHost: pinsync\r\nContent-Length: 50000000\r\n\r\n")
+        said = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+    assert said.startswith(b"HTTP/1.1 400 ") and b"more than 16 MiB" in said
 
 
 def test_lines_of_a_sync_can_be_read_by_any_program(rig: Rig) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +50,7 @@ class DaemonClient:
         (`/tmp`) that belongs to neither us nor root nor the ledger's owner: anybody could have put it there.
         """
         path = socket_path(settings, env)
+        found: os.stat_result | None = None
         try:
             found = path.lstat()
             if not stat.S_ISSOCK(found.st_mode):
@@ -57,10 +60,7 @@ class DaemonClient:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return None
         except PermissionError as error:
-            raise DaemonError(
-                f"this user may not ask the daemon at {path}: it is for its owner and its group. "
-                "Become a member of the group (usermod -aG pinsync USER), or use sudo"
-            ) from error
+            raise DaemonError(f"this user may not ask the daemon at {path}: {_whose(path, found)}") from error
         except OSError as error:
             raise DaemonError(f"the daemon at {path} does not answer: {error.strerror or error}") from error
         return cls(path)
@@ -219,6 +219,23 @@ def _knock(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(CONNECT)
         probe.connect(str(path))
+
+
+def _whose(path: Path, found: os.stat_result | None) -> str:
+    """Who may ask at a socket that is closed to this user, and what to do; `found` None: its directory is closed."""
+    if found is not None and found.st_mode & stat.S_IWGRP:
+        group = str(found.st_gid)
+        with suppress(KeyError):
+            group = grp.getgrgid(found.st_gid).gr_name
+        return (
+            f"it is for its owner and the group {group}. Become a member of that (usermod -aG {group} USER, then log in "
+            "again), or use sudo"
+        )
+    try:
+        owner = pwd.getpwuid((found or path.parent.stat()).st_uid).pw_name
+    except (OSError, KeyError):
+        return "it is for its owner alone. Ask as that user, or use sudo"
+    return f"it is for its owner alone. Ask as {owner}: sudo -u {owner} pinsync …"
 
 
 def _digits(number: float | None) -> str | None:

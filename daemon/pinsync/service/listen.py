@@ -26,7 +26,7 @@ from .protocol import Protocol
 PEER = "pinsync.peer"
 """The key in the scope's `state` under which the user at the other end stands, where the system tells."""
 
-_MASK = 0o117  # of 0777: owner and group may connect
+_OF_GROUP, _OF_OWNER = 0o117, 0o177  # taken from 0777: owner and group, or the owner alone, may connect
 _BACKLOG = 64
 AGAIN = 30.0  # seconds between two tries to have the socket
 _MOST_PARTS = 8  # of an answer that are read to tell whose it is
@@ -34,9 +34,9 @@ _FAREWELL = 1  # seconds for answers under way when the daemon ends
 
 
 def open_socket(path: Path, group: str = "") -> socket.socket:
-    """Listen at `path`, for owner and group alone. A socket that a killed daemon left behind is replaced.
+    """Listen at `path`, for the owner alone, or with `group` for owner and group. One left by a killed daemon is replaced.
 
-    `group`: whose members may ask, where there is such a group and this user may give it.
+    `group`: whose members may ask, where there is such a group and this user may give it; else the user's own group.
 
     Raises `StateHeld` when another pinsync answers there, `StateError` when the place cannot be had: a full disk, a
     directory that may not be written, another program that listens. What is no abandoned socket is never touched.
@@ -46,7 +46,7 @@ def open_socket(path: Path, group: str = "") -> socket.socket:
         _clear(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # The file is made with its mode: a chmod afterwards would leave a moment in which anybody may connect.
-        before = os.umask(_MASK)
+        before = os.umask(_OF_GROUP if group else _OF_OWNER)
         try:
             sock.bind(str(path))
         except BaseException:
