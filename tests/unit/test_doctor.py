@@ -7,9 +7,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pinsync.ledger.lock import StateLock
 from pinsync.remote import cluster
 from pinsync.service.client import DaemonClient, DaemonError
 from pinsync.settings import NodeSettings, load
+from pinsync.settings.places import socket_path
 from pinsync.sources.kubo import NodeIdentity
 from tests.unit.cli_kit import TOKEN, Home, home
 from tests.unit.notify_kit import SECRET, program
@@ -469,6 +471,27 @@ def test_a_daemon_that_this_user_may_not_ask_is_a_warning(at: Home, monkeypatch:
 
     monkeypatch.setattr(DaemonClient, "find", closed)
     assert Seen(at).of("daemon", "answers")[0] == "warn"
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_a_program_that_listens_where_the_daemon_should_and_says_nothing_is_told_with_what_to_do(
+    at: Home, monkeypatch: pytest.MonkeyPatch, crowded: bool
+) -> None:
+    monkeypatch.setattr("pinsync.service.client.CONNECT", 0.1)
+    monkeypatch.setattr("pinsync.service.client.ALIVE", 0.1)
+    path = socket_path(load(at.config, env=dict(os.environ)), os.environ)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(socket.socket(socket.AF_UNIX)) as stranger, ExitStack() as callers:
+        stranger.bind(str(path))
+        stranger.listen(0 if crowded else 8)
+        for _ in range(3 if crowded else 0):
+            caller = callers.enter_context(closing(socket.socket(socket.AF_UNIX)))
+            caller.setblocking(False)
+            with suppress(BlockingIOError):
+                caller.connect(str(path))
+        (found,) = [one for one in Seen(at, code=1).checks if one["about"] == "daemon"]
+    assert found["result"] == "fail" and str(path) in found["found"]
+    assert found["todo"].startswith(f"see who listens there (ss -xlp src {path})")
 
 
 def test_a_service_that_does_everything_otherwise_is_told_of_without_a_bug(at: Home) -> None:

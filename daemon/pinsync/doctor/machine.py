@@ -47,18 +47,23 @@ async def machine(clock: Clock) -> AsyncIterator[Finding]:
 async def daemon(patient: Patient) -> AsyncIterator[Finding]:
     """Whether one answers, and whether it is of the same version and configuration as this command."""
     settings = patient.settings
+    where = socket_path(settings, patient.env)
     try:
         client = DaemonClient.find(settings, patient.env)
+        told: dict[str, Any] = client.status(None, None) if client else {}
     except DaemonError as error:
-        if not isinstance(error.__cause__, PermissionError):
-            raise
-        yield DAEMON.warn("answers", str(error))
+        if isinstance(error.__cause__, PermissionError):
+            yield DAEMON.warn("answers", str(error))
+        else:
+            yield DAEMON.fail(
+                "answers", str(error),
+                f"see who listens there (ss -xlp src {where}): restart a pinsync that hangs, end anything else; "
+                "without the socket the daemon mirrors all the same",
+            )  # fmt: skip
         return
     if client is None:
-        where = socket_path(settings, patient.env)
         yield DAEMON.skip("answers", f"none at {where}; a timer with `pinsync sync` does as well")
         return
-    told: dict[str, Any] = client.status(None, None)
     about: Mapping[str, Any] = told["daemon"]
     yield DAEMON.ok("answers", f"process {about.get('pid')} at {client.path}, since {_since(about, patient.now)}")
     if about.get("version") != __version__:
