@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from pinsync import steering
 from pinsync.clock import Clock
 from pinsync.errors import StateError
 from pinsync.house import State, reading, writing
@@ -20,7 +21,6 @@ from pinsync.model import Safety
 from pinsync.service.receivers import Answered, Receiver
 from pinsync.service.teller import FACT, LOOK_EVERY, TRIES, Message, Teller
 from pinsync.settings.model import NotifySettings
-from pinsync.steering import pause, resume
 from pinsync.steps.report import PassReport
 from tests.mirror import TOKEN, Mirror
 
@@ -135,10 +135,10 @@ def test_a_pause_is_neither_the_end_of_what_was_told_nor_news(scene: Scene) -> N
     scene.passes(EVERY, EVERY)
     assert scene.ears.events() == ["held"]
     with writing(scene.mirror.settings, "test") as state:
-        pause(state.ledger, "there", until=None, reason="", at=scene.mirror.clock.now(), by="alice")
+        steering.pause(state.ledger, "there", until=None, reason="", at=scene.mirror.clock.now(), by="alice")
     scene.passes(EVERY, EVERY)
     with writing(scene.mirror.settings, "test") as state:
-        resume(state.ledger, "there", at=scene.mirror.clock.now(), by="alice")
+        steering.resume(state.ledger, "there", at=scene.mirror.clock.now(), by="alice")
     scene.passes(EVERY)
     assert scene.ears.events() == []
     scene.mirror.pin(*range(8))

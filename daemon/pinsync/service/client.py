@@ -228,8 +228,8 @@ def _whose(path: Path, found: os.stat_result | None) -> str:
         with suppress(KeyError):
             group = grp.getgrgid(found.st_gid).gr_name
         return (
-            f"it is for its owner and the group {group}. Become a member of that (usermod -aG {group} USER, then log in "
-            "again), or use sudo"
+            f"it is for its owner and the group {group}. Become a member of that (usermod -aG {group} USER, then log "
+            "in again), or use sudo"
         )
     try:
         owner = pwd.getpwuid((found or path.parent.stat()).st_uid).pw_name
