@@ -99,7 +99,7 @@ _GOING_ON = (
     "  1. copy config.example.toml to ~/.config/pinsync/config.toml; name your service in [[remote]]",
     "  2. export PINSYNC_TOKEN_NFTSTORAGE=…           its API token (or a file: token_file)",
     "  3. pinsync check, then pinsync plan            what it would do; changes nothing",
-    "  4. pinsync sync once, or pinsync run for ever  systemd/pinsync.service runs it for you",
+    "  4. pinsync sync once, or pinsync run for ever  pinsync service install has systemd run it",
 )
 
 

@@ -15,6 +15,7 @@ from .ledger.records import Pause, RemoteRecord, SourceRecord
 from .ledger.recovery import about, went_back
 from .ledger.remembered import remembered
 from .planning.plan import Kind, PinState, State
+from .remote.errors import unnamed
 from .settings.model import RemoteSettings, Settings
 
 STALE_AFTER = 3  # intervals without a good pass
@@ -128,12 +129,13 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
     record = ledger.remote(settings.name) if ledger else RemoteRecord(settings.name)
     counts = ledger.state_counts(settings.name) if ledger else dict.fromkeys(PinState, 0)
     pending = ledger.pending_counts(settings.name) if ledger else {}
+    error = _closed(record) or record.error
     return {
         "name": settings.name,
         "endpoint": settings.endpoint,
         "mode": settings.mode.value,
         "ok": record.ok,
-        "error": _closed(record) or record.error,
+        "error": unnamed(settings.name, error) if error else error,
         "complete": record.complete,
         "reason": record.reason,
         "wanted": sum(counts.values()),
@@ -164,11 +166,12 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
 def _closed(record: RemoteRecord) -> str | None:
     """In one sentence what a remote that refuses does not take, and what to do."""
     if record.closed is not None:
+        why = unnamed(record.name, record.closed.reason)
         return (
-            f"takes no new pins: {record.closed.reason} It is asked again now and then; pins that are there are safe. "
+            f"takes no new pins: {why} It is asked again now and then; pins that are there are safe. "
             "If it has closed for good, add another [[remote]]"
         )
-    return f"deletes nothing: {record.no_deletes.reason}" if record.no_deletes else None
+    return f"deletes nothing: {unnamed(record.name, record.no_deletes.reason)}" if record.no_deletes else None
 
 
 def cid_status(ledger: Ledger | None, settings: Settings, cid: Cid, only: str | None = None) -> dict[str, Any]:

@@ -492,6 +492,16 @@ def test_a_remote_that_fails_is_not_asked_about_pins_all_the_time(tmp_path: Path
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_remote_that_fails_is_named_once_in_the_log_in_the_status_and_in_what_a_pass_came_to(rig: Rig) -> None:
+    rig.emulator.faults.next("status:500", method="GET", times=1000)
+    rig.start()
+    (error,) = rig.client.sync()[0]["errors"]
+    (remote,) = rig.client.status()["remotes"]
+    assert error["where"] == "remote there" and error["message"].startswith("listing")
+    assert remote["error"] == error["message"]
+    rig.log.wait("ERROR: remote there: listing")
+
+
 def test_it_ends_quickly_when_idle(rig: Rig) -> None:
     rig.start()
     assert rig.stop() < 1.5

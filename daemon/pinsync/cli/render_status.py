@@ -300,7 +300,7 @@ _NOUNS = {"retry": "retries"}
 
 
 def _with_name(name: str, text: str) -> str:
-    return text if name in text else f"{name}: {text}"
+    return text if f"remote {name!r}" in text else f"{name}: {text}"
 
 
 def _doing(progress: Report) -> str:

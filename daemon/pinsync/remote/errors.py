@@ -48,6 +48,11 @@ class RemoteError(PinsyncError):
         self.details = details
 
 
+def unnamed(remote: str, said: str) -> str:
+    """What a `RemoteError` says, for a place where the remote's name stands already."""
+    return said.removeprefix(f"{remote}: ")
+
+
 class _MaybeApplied(RemoteError):
     def __init__(
         self,

@@ -34,7 +34,7 @@ _FAREWELL = 1  # seconds for answers under way when the daemon ends
 
 
 def open_socket(path: Path, group: str = "") -> socket.socket:
-    """Listen at `path`, for the owner alone, or with `group` for owner and group. What a killed daemon left is replaced.
+    """Listen at `path`, for the owner alone, or with `group` for owner and group. One that was left behind is replaced.
 
     `group`: whose members may ask, where there is such a group and this user may give it; else the user's own group.
 

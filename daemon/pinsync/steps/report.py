@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pinsync.clock import rfc3339
 from pinsync.planning.plan import Action, State
+from pinsync.remote.errors import unnamed
 
 from .observe import Sources, Trouble
 from .plan import RemotePlan
@@ -59,9 +60,9 @@ def troubles(report: PassReport) -> list[Trouble]:
         Trouble(f"node {node.settings.name}", node.error) for node in report.sources.mirrored if node.error is not None
     ]
     for plan in report.remotes:
-        where = f"remote {plan.view.settings.name}"
+        name = plan.view.settings.name
         said = dict.fromkeys(filter(None, (plan.view.trouble, *plan.done.troubles)))
-        found += [Trouble(where, message) for message in said]
+        found += [Trouble(f"remote {name}", unnamed(name, message)) for message in said]
     return found
 
 
