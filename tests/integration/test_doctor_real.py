@@ -66,7 +66,7 @@ def test_a_real_node_and_a_real_service(
     found = doctor.found()
     assert len(mock_service.pins()) == 7
     assert "as at the last good pass" in found["node kubo", "identity"]
-    assert "7 pins at the last whole listing" in found["remote mock", "list"]
+    assert "7 pins after the last whole listing" in found["remote mock", "list"]
     assert found["mirror", "verdict"] == "ok: converging"
 
     kubo_node.kill()

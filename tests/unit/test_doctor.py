@@ -95,7 +95,7 @@ def test_a_count_that_may_be_that_of_a_page_is_not_told(at: Home) -> None:
     at.service.emulator.seed_pins([Seed(cid(n)) for n in range(20, 25)])
     assert re.fullmatch(r"answers in [\d.]+ s → .*", Seen(at).of("remote nft", "list")[1])
     at.run("sync")
-    assert "5 pins at the last whole listing" in Seen(at).of("remote nft", "list")[1]
+    assert "8 pins after the last whole listing" in Seen(at).of("remote nft", "list")[1]
 
 
 def test_people_see_lines_with_what_to_do_and_quiet_leaves_out_what_is_well(at: Home) -> None:

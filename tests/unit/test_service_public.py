@@ -142,6 +142,7 @@ def test_metrics_are_what_status_says(rig: Rig) -> None:
         assert found["pinsync_pins", (("remote", "there"), ("status", state))] == remote[state]
     there = (("remote", "there"),)
     assert found["pinsync_wanted_pins", there] == remote["wanted"] == 3
+    assert found["pinsync_remote_pins", there] == remote["present"] == 4  # with those that this first pass added
     assert found["pinsync_foreign_pins", there] == remote["foreign"] == 1
     assert found["pinsync_remote_ok", there] == found["pinsync_remote_listing_complete", there] == 1
     assert found["pinsync_node_ok", (("node", "kubo"),)] == found["pinsync_node_pins", (("node", "kubo"),)] == 1
@@ -154,6 +155,7 @@ def test_metrics_are_what_status_says(rig: Rig) -> None:
     assert found["pinsync_schedule_interval_seconds", ()] == 900
     for name in ("last_pass", "last_good_pass", "next_pass"):
         assert found[f"pinsync_{name}_timestamp_seconds", ()] > found["pinsync_start_time_seconds", ()]
+    assert found["pinsync_written_timestamp_seconds", ()] >= found["pinsync_last_pass_timestamp_seconds", ()]
     ledger = rig.directory / "state/pinsync.db"
     assert found["pinsync_ledger_size_bytes", ()] >= ledger.stat().st_size
 

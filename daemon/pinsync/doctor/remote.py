@@ -71,7 +71,7 @@ async def remote(patient: Patient, settings: RemoteSettings) -> AsyncIterator[Fi
 
 def _how_many(record: RemoteRecord, now: float) -> str:
     if record.present is not None and record.listed_at is not None:
-        return f"; {record.present:,} pins at the last whole listing, {moment(record.listed_at, now)}"
+        return f"; {record.present:,} pins after the last whole listing, {moment(record.listed_at, now)}"
     return ""  # a first look at one pin: `count` may be no more than the length of that page
 
 

@@ -121,8 +121,9 @@ def _remote_record(plan: RemotePlan, now: float) -> RemoteRecord:
         no_deletes=_shut(before.no_deletes, done.no_deletes, done.deleted, now),
     )
     if view.listed == "complete":
+        present = max(0, plan.present + done.added - done.removed)  # after a first mirror it was 0 before
         record = replace(
-            record, listed_at=now, present=plan.present, foreign=plan.foreign, other_marks=tuple(sorted(plan.marks))
+            record, listed_at=now, present=present, foreign=plan.foreign, other_marks=tuple(sorted(plan.marks))
         )
     return record
 
