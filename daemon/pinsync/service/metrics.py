@@ -215,7 +215,7 @@ def _remotes(remotes: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
     yield _gauge("pins", "Wanted pins, by what the remote says of them.", pins, "remote", "status")
     yield _gauge("wanted_pins", "Pins that are wanted at the remote.", each(lambda one: one["wanted"]), "remote")
     yield _gauge("foreign_pins", "Pins there that are not ours.", each(lambda one: one["foreign"]), "remote")
-    yield _gauge("remote_pins", "All pins there, by the last whole listing and its pass.", each(lambda one: one["present"]),
+    yield _gauge("remote_pins", "All pins there, after the last whole listing.", each(lambda one: one["present"]),
                  "remote")  # fmt: skip
     yield _gauge("remote_ok", "Whether the remote did what the last pass asked.", each(lambda one: one["ok"]), "remote")
     yield _gauge("remote_listing_complete", "Whether the last list of the remote was all of it.",
