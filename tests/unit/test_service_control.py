@@ -7,6 +7,7 @@ import getpass
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -355,6 +356,17 @@ def test_a_sync_is_a_pass_with_progress_and_a_result(rig: Rig) -> None:
     assert {line["step"] for line in told} >= {"read", "apply"}
     assert all(set(line) == {"step", "what", "count", "of"} for line in told)
     assert rig.triggers() == ["start", "sync", "sync"]
+
+
+def test_a_verbose_sync_is_told_of_each_request_and_another_is_not(rig: Rig) -> None:
+    rig.start()
+    save(rig.pins, manifest(1, 2, 3))
+    told: list[str] = []
+    while rig.client.sync(on_request=told.append)[0]["remotes"][0]["waiting"]:
+        pass
+    assert any(re.fullmatch(r"there: GET /pins: 200 in \d+ ms", line) for line in told)
+    lines = [json.loads(line) for line in ask(rig, "POST", "/v1/sync").text.splitlines()]
+    assert not any("request" in line for line in lines)
 
 
 def test_a_sync_during_a_pass_waits_for_the_next_whole_one(rig: Rig) -> None:

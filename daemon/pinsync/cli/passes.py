@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pinsync.errors import ConfigError, PinsyncError, StateError
@@ -92,9 +93,12 @@ def sync(ui: Ui, remote: str | None) -> int:
         theirs = daemon.status(None, None).get("config")
         if theirs != (str(settings.source.path) if settings.source.path else None):
             ui.warn(f"the daemon that holds this state makes the pass by its own configuration, {theirs}")
+        from pinsync.service.logs import shown_requests
+
         try:
-            with meter(ui, patience=0.0) as busy:
-                found, code = daemon.sync(remote, False, busy.told)
+            with shown_requests(ui.verbose) as log, meter(ui, patience=0.0) as busy:
+                tell = partial(log.debug, "%s") if ui.verbose else None
+                found, code = daemon.sync(remote, False, busy.told, tell)
         except KeyboardInterrupt:
             ui.tell("not waited for: the daemon goes on with its pass; `pinsync status` shows it")
             raise

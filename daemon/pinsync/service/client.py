@@ -132,13 +132,15 @@ class DaemonClient:
         remote: str | None = None,
         dry_run: bool = False,
         on_progress: Callable[[dict[str, Any]], None] = lambda progress: None,
+        on_request: Callable[[str], None] | None = None,
     ) -> tuple[dict[str, Any], int]:
         """One pass: the object of `sync --json`, and the exit code. It goes on when this process ends.
 
         `on_progress` gets `{"step": "wait"|"read"|"apply", "what", "count", "of"}`: `what` is for people, `of` None
-        where nobody knows how many there are.
+        where nobody knows how many there are. `on_request` gets each request to a remote in words.
         """
-        with self._asking(None) as http, http.stream("POST", "/v1/sync", json=_set(remote, dry_run)) as answer:
+        asked = _set(remote, dry_run) | ({"verbose": True} if on_request else {})
+        with self._asking(None) as http, http.stream("POST", "/v1/sync", json=asked) as answer:
             if answer.is_error:
                 answer.read()
                 _raise(answer)
@@ -146,6 +148,8 @@ class DaemonClient:
                 line = json.loads(text) if text else {}
                 if "progress" in line:
                     on_progress(line["progress"])
+                elif "request" in line and on_request:
+                    on_request(line["request"])
                 elif "result" in line:
                     return line["result"], int(line["exit_code"])
                 elif "error" in line:

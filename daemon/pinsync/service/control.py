@@ -8,7 +8,8 @@
     GET  /v1/doctor[?remote=]                   {"checks": […]} as in `doctor --json`, of remotes, state and mirror
     GET  /v1/events                             lines of JSON: what happens, as it happens, until the daemon ends
     GET  /metrics, /healthz, /readyz            see `public`
-    POST /v1/sync     {remote?, dry_run?}       lines of JSON: {"progress"}…, then {"result", "exit_code"} or {"error"}
+    POST /v1/sync     {remote?, dry_run?, verbose?}   lines of JSON: {"progress"}…, then {"result", "exit_code"} or
+                      {"error"}; `verbose`: among them {"request"} in words for each request to a remote
     POST /v1/approve  {remote?, cids, now?, by?, shown?}   empty `cids`: everything held; `shown`: its digest
     POST /v1/adopt    {remote, cids}               empty `cids`: everything that is wanted
     POST /v1/notify   {}                        tells every receiver of [notify] that this is a trial
@@ -76,8 +77,8 @@ def create_app(desk: Desk, log: logging.Logger, watching: Mapping[str, _Handler]
         return StreamingResponse(await desk.ls(remote), media_type="application/x-ndjson")
 
     async def sync(request: Request) -> Response:
-        body = await _body(request, ("remote", "dry_run"))
-        listener = desk.sync(_text(body, "remote"), _flag(body, "dry_run"))
+        body = await _body(request, ("remote", "dry_run", "verbose"))
+        listener = desk.sync(_text(body, "remote"), _flag(body, "dry_run"), _flag(body, "verbose"))
         return StreamingResponse(_lines(listener), media_type="application/x-ndjson")
 
     async def approve(request: Request) -> Response:

@@ -83,10 +83,10 @@ class Desk:
         every = self._configuration.settings.schedule.every
         return public(self.status(None, None), now=self._clock.now(), every=every)
 
-    def sync(self, remote: str | None, dry_run: bool) -> Listener:
+    def sync(self, remote: str | None, dry_run: bool, verbose: bool = False) -> Listener:
         """Want a pass; what is under way now does not count. `dry_run` plans alone, at once."""
         self._check(remote)
-        listener = Listener()
+        listener = Listener(verbose)
         if not dry_run:
             self._runner.ask("sync", remote, listener)
             if self._runner.running is not None:

@@ -21,7 +21,7 @@ from .monitor import Monitor
 from .notify import Notifier
 from .pulse import Pulse, patience
 from .teller import Teller
-from .telling import counts, local, observed, reading_progress
+from .telling import counts, local, observed, overheard, reading_progress
 from .ticker import Ticker
 from .wishes import Listener, Wish, Wishes
 
@@ -254,6 +254,9 @@ class Runner:
             ),
         )
         world.stop, world.alive = self._halt, self._pulse.beat
+        for curious in wish.listeners:
+            if curious.verbose:
+                overheard(world, curious.request)
         try:
             return await run_pass(observed(world, self._log), state, trigger=wish.trigger, only=wish.only)
         except LedgerDamaged as error:

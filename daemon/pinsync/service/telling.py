@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from pinsync.ledger.records import RemoteRecord
 from pinsync.planning.plan import State
 from pinsync.remote.calls import RequestRecord
 from pinsync.remote.client import RemoteClient
-from pinsync.settings.model import RemoteSettings
 from pinsync.steps.report import PassReport
 from pinsync.world import World
 
@@ -25,27 +25,30 @@ def reading_progress(what: str, count: int, of: int | None) -> dict[str, Any]:
 
 def observed(world: World, log: logging.Logger) -> World:
     """The same world, in which every request to a remote is logged for debugging: no query, no secret."""
+    return overheard(world, partial(log.debug, "%s")) if log.isEnabledFor(logging.DEBUG) else world
+
+
+def overheard(world: World, tell: Callable[[str], None]) -> World:
+    """The same world, in which `tell` hears of every request to a remote in words: no query, no secret."""
     make = world.make_remote
-
-    def make_remote(settings: RemoteSettings, record: RemoteRecord) -> RemoteClient:
-        return watched(make(settings, record), log)
-
-    if log.isEnabledFor(logging.DEBUG):
-        world.make_remote = make_remote
+    world.make_remote = lambda settings, record: _heard(make(settings, record), tell)
     return world
 
 
 def watched(client: RemoteClient, log: logging.Logger) -> RemoteClient:
     """The same client, with its requests logged for debugging; whoever observed them before still does."""
+    return _heard(client, partial(log.debug, "%s")) if log.isEnabledFor(logging.DEBUG) else client
+
+
+def _heard(client: RemoteClient, tell: Callable[[str], None]) -> RemoteClient:
     before = client.observer
 
     def observe(request: RequestRecord) -> None:
         if before is not None:
             before(request)
-        log.debug("%s", request_words(client.name, request))
+        tell(request_words(client.name, request))
 
-    if log.isEnabledFor(logging.DEBUG):
-        client.observer = observe
+    client.observer = observe
     return client
 
 

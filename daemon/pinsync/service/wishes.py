@@ -12,14 +12,20 @@ _BACKLOG = 100  # lines that a reader may lag behind before progress is left out
 
 @dataclass(slots=True)
 class Listener:
-    """Somebody who waits for a pass: gets progress as it comes, then one last line."""
+    """Somebody who waits for a pass: gets progress as it comes, if `verbose` each request too, then one last line."""
 
+    verbose: bool = False
     _lines: asyncio.Queue[tuple[dict[str, Any], bool]] = field(default_factory=asyncio.Queue)
 
     def progress(self, what: dict[str, Any]) -> None:
         """Something is under way. Left out for a reader who does not keep up."""
         if self._lines.qsize() < _BACKLOG:
             self._lines.put_nowait(({"progress": what}, False))
+
+    def request(self, words: str) -> None:
+        """A request to a remote was answered, or given up."""
+        if self.verbose and self._lines.qsize() < _BACKLOG:
+            self._lines.put_nowait(({"request": words}, False))
 
     def result(self, report: dict[str, Any], exit_code: int) -> None:
         """The pass is over."""
