@@ -10,11 +10,11 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .clock import Clock, SystemClock
 from .errors import ConfigError, LedgerDamaged, Problem, StateError
@@ -22,6 +22,7 @@ from .ledger.copies import set_aside
 from .ledger.ledger import Ledger
 from .ledger.lock import StateLock
 from .ledger.owner import entrust
+from .ledger.place import GONE, Place
 from .ledger.records import RemoteRecord
 from .ledger.recovery import MADE_ID, open_ledger, sense
 from .ledger.remembered import remembered
@@ -145,7 +146,11 @@ class State:
     reader: Ledger
     mirror_id: str
     notes: tuple[str, ...] = ()
+    place: Place = field(init=False)
     _aside: tuple[Path, str] | None = None
+
+    def __post_init__(self) -> None:
+        self.place = Place.of(self.ledger)
 
     def renew(self, error: LedgerDamaged, now: float) -> StateError:
         """Damage showed while the ledger was in use: set it aside and go on with a new one; returns what to say.
@@ -167,17 +172,40 @@ class State:
         self.ready(now)
         return StateError(f"{self.notes[0]}. What was under way is given up")
 
-    def ready(self, now: float) -> None:
-        """Have a ledger: begin the new one that could not be begun when the old one was set aside."""
+    def ready(self, now: float) -> tuple[str, ...]:
+        """Have a ledger, and the one that is at its path; returns what was done for that, in words.
+
+        Begins the new one that could not be begun when the old one was set aside, and opens anew what was deleted or
+        replaced since it was opened. Raises `StateError` when there is nothing to go on with.
+        """
+        path = self.ledger.store.path
         if self._aside is not None:
-            path = self.ledger.store.path
-            with guarded(path):
-                opened = open_ledger(path, now, *self._aside)
-            self.ledger, self.reader = _ledgers(opened.store)
-            self.notes, self._aside = opened.notes, None
+            self._open(now, *self._aside)
+            return self.notes
+        with guarded(path):
+            why = self.place.lost(self.ledger)
+            if not why:
+                return ()
+            self.place.leave(self.ledger)
+        old = self.ledger, self.reader
+        self._open(now)
+        for ledger in old:
+            ledger.store.close()
+        said = f"the ledger {path} was {'deleted' if why == GONE else 'replaced'} while it was in use ({why})"
+        return (f"{said}; it was opened anew", *self.notes)
+
+    def _open(self, now: float, *aside: Any) -> None:
+        path = self.ledger.store.path
+        with guarded(path):
+            opened = open_ledger(path, now, *aside)
+        self.ledger, self.reader = _ledgers(opened.store)
+        self.place, self.notes, self._aside = Place.of(self.ledger), opened.notes, None
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close both connections; into a file that took the ledger's place nothing is written."""
+        with suppress(OSError):
+            if self.place.lost(self.ledger):
+                self.place.leave(self.ledger)
         self.reader.store.close()
         self.ledger.store.close()
 
@@ -314,7 +342,8 @@ async def run_pass(
         async with _scratch() as (spool, stack):
             report = await reconcile(world, ledger, spool, stack, trigger=trigger, only=only, reader=state.reader)
             use(report)
-            return report
+        state.place.note(ledger)
+        return report
 
 
 async def run_plan(

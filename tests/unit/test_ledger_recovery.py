@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -287,6 +288,39 @@ def test_a_lost_ledger_does_not_believe_another_node(tmp_path: Path) -> None:
     lose(mirror)
     mirror.node.peer_id = "12D3KooWSomebodyElse"
     mirror.unpin(0)
+    for _ in range(3):
+        mirror.sync()
+    assert len(mirror.there()) == 4
+
+
+def test_a_lost_ledger_does_not_believe_an_emptied_include(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{cid(n)}\n" for n in range(3)))
+    mirror.manifest(f'include = ["*.txt"]\n[[pin]]\ncid = "{cid("m")}"\n')
+    mirror.sync()
+    listed.write_text("")
+    assert mirror.done(mirror.sync()) == {"held": 3}
+    for how in (garble, lambda path: lose(mirror)):  # and as often as that
+        how(tmp_path / LEDGER)
+        mirror.sync()
+        for _ in range(2):
+            assert mirror.done(mirror.sync()) == {"held": 3}
+    (doubt,) = mirror.status()["doubts"]
+    assert "has lost all that it gave" in doubt["reason"]
+    mirror.release()
+    assert mirror.done(mirror.sync()) == {"removed": 3}
+
+
+def test_what_an_earlier_version_remembered_of_sources_is_understood(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*MANY[:4])
+    mirror.sync()
+    kept = json.loads(beside(tmp_path / LEDGER).read_text())
+    kept["sources"] = {name: fields[:3] for name, fields in kept["sources"].items()}
+    beside(tmp_path / LEDGER).write_text(json.dumps(kept))
+    lose(mirror)
+    mirror.node.pins = {}
     for _ in range(3):
         mirror.sync()
     assert len(mirror.there()) == 4
@@ -611,3 +645,74 @@ def test_the_commands_say_what_is_the_matter_and_what_was_done(
         ran = at.run("status")
         assert ran.code == 5
         assert "it is gone" in ran.out
+
+
+def delete(ledger: Path, copy: Path) -> None:
+    for path in ledger.parent.glob("pinsync.db*"):
+        path.unlink()
+
+
+def delete_the_file_alone(ledger: Path, copy: Path) -> None:
+    ledger.unlink()
+
+
+def move_into_place(ledger: Path, copy: Path) -> None:
+    copy.replace(ledger)
+
+
+def write_over(ledger: Path, copy: Path) -> None:
+    shutil.copyfile(copy, ledger)
+
+
+@pytest.mark.parametrize("done", [delete, delete_the_file_alone, move_into_place, write_over])
+def test_a_daemon_notices_that_its_ledger_was_deleted_or_replaced(
+    tmp_path: Path, done: Callable[[Path, Path], None]
+) -> None:
+    with Rig(tmp_path) as rig:
+        rig.pins.write_text(manifest(*MANY))
+        rig.start()
+        ledger, copy = tmp_path / "state/pinsync.db", tmp_path / "copy"
+        with closing(sqlite3.connect(ledger)) as db, closing(sqlite3.connect(copy)) as target:
+            db.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+        rig.client.sync()
+        done(ledger, copy)
+        save(rig.pins, manifest(*MANY[2:]))
+        rig.client.sync()
+        assert rig.log.count("while it was in use") == 1
+        assert rig.there() == {number_cid(number) for number in MANY}, "nothing goes in the pass that finds it so"
+        rig.client.sync()
+        shown = rig.client.status(None, None)
+        replaced = done in (move_into_place, write_over)
+        assert bool(shown["ledger"]["old_since"]) == replaced
+        assert bool(shown["ledger"]["since"]) != replaced
+        assert (len(rig.there()), shown["verdict"]) == ((30, "held") if replaced else (28, "in-sync"))
+        assert list(ledger.parent.glob("*.damaged-*")) == []
+        rig.stop()
+        with closing(sqlite3.connect(ledger)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_what_is_written_over_the_ledger_stays_as_it_is_when_the_daemon_ends(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.pins.write_text(manifest(*MANY))
+        rig.start()
+        ledger, copy = tmp_path / "state/pinsync.db", tmp_path / "copy"
+        with closing(sqlite3.connect(ledger)) as db, closing(sqlite3.connect(copy)) as target:
+            db.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+        rig.client.sync()
+        write_over(ledger, copy)
+        rig.stop()
+        assert ledger.read_bytes() == copy.read_bytes()
+
+
+def test_a_daemon_goes_on_in_silence_while_its_ledger_is_in_its_place(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.pins.write_text(manifest(*MANY))
+        rig.start()
+        for last in (29, 28):
+            save(rig.pins, manifest(*MANY[:last]))
+            rig.client.sync()
+            rig.client.approve(None, [], now=False, by="me", shown=None)
+        assert rig.log.count("while it was in use") == 0

@@ -102,8 +102,9 @@ def _begin_anew(ledger: Ledger, kept: Remembered | None, aside: Path | None, why
         _take_over(ledger, kept, now)
         for name, value in kept.settings.items():
             ledger.set_fact(name, value)
-        for name, (kind, pins, peer_id) in kept.sources.items():
-            ledger.put_source(SourceRecord(name, kind, good_pins=pins, good_peer_id=peer_id or None))
+        for name, (kind, pins, peer_id, *includes) in kept.sources.items():
+            gave = json.dumps(includes[0] if includes else {})  # which an earlier version did not keep
+            ledger.put_source(SourceRecord(name, kind, good_pins=pins, good_peer_id=peer_id or None, includes=gave))
     what = f"was damaged ({why}) and is now {aside}" if aside else f"is lost ({why})"
     said = (
         f"the ledger {ledger.store.path} {what}; a new one was begun. Pins with our mark are known again by the next "

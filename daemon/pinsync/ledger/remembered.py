@@ -1,9 +1,9 @@
 """What outlives the ledger: a small file beside it that shows when the ledger went back, or is gone.
 
 The ledger is a convenience, but four things that it knows are worth more: which pins of others once met a POST of ours
-and carry our mark since (they look like ours, and are not), how many pins there were, which node was mirrored, and what
-a person paused. With them a new ledger neither removes the first, nor buys the second again, nor believes another node,
-nor goes on against a person's word. The number of the ledger's generation grows with every pass and every word of a
+and carry our mark since (they look like ours, and are not), how many pins there were, what each source gave, and what
+a person paused. With them a new ledger neither removes the first, nor buys the second again, nor believes another node
+or an emptied include, nor goes on against a person's word. The number of the ledger's generation grows with every pass and every word of a
 person: a ledger with a smaller one is an old copy.
 """
 
@@ -34,10 +34,10 @@ class Remembered:
     """What the file says.
 
     `ledger` and `generation`: of the ledger as it last was. `had`: remote → [endpoint, pins of wanted content there].
-    `sources`: name → [kind, pins, peer id], by the last reading that was believed. `foreign`: [remote, requestid, key
-    in hexadecimal, cid, created] of pins that are not ours whatever their meta says. `ids`: the mirror ids, the last
-    first. `settings`: the facts that hold the configuration of the last passes. `pauses`: [remote, since, until,
-    reason, who] of each that was asked for.
+    `sources`: name → [kind, pins, peer id, include → [files, entries]], by the last reading that was believed.
+    `foreign`: [remote, requestid, key in hexadecimal, cid, created] of pins that are not ours whatever their meta says.
+    `ids`: the mirror ids, the last first. `settings`: the facts that hold the configuration of the last passes.
+    `pauses`: [remote, since, until, reason, who] of each that was asked for.
     """
 
     ledger: str
@@ -67,8 +67,10 @@ def remembered(ledger: Path) -> Remembered | None:
         )  # fmt: skip
         for endpoint, pins in kept.had.values():
             int(pins), str(endpoint)
-        for kind, pins, peer_id in kept.sources.values():
+        for kind, pins, peer_id, *includes in kept.sources.values():
             str(kind), int(pins), str(peer_id)
+            for files, entries in (includes[0] if includes else {}).values():
+                int(files), int(entries)
         for remote, requestid, key, cid, created in kept.foreign:
             str(remote), str(requestid), bytes.fromhex(key), str(cid), int(created or 0)
         for pause in kept.pauses:
@@ -110,10 +112,16 @@ def advance(ledger: Ledger, had: dict[str, list[Any]] | None = None) -> None:
             now, had={**before.had, **had}, sources=_sources(ledger), foreign=_foreign(ledger),
             ids=json.loads(ledger.fact("mirror_ids") or "[]"), settings=_settings(ledger),
         )  # fmt: skip
+    restore(path, now)
+
+
+def restore(path: Path, kept: Remembered) -> None:
+    """Write the file beside the ledger at `path`, as far as that is possible."""
     temporary = beside(path).with_name(f".{beside(path).name}.new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         temporary.touch(mode=0o640)
-        temporary.write_text(json.dumps(asdict(now)), encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(kept)), encoding="utf-8")
         entrust(temporary)
         temporary.replace(beside(path))
     except OSError as error:
@@ -122,7 +130,7 @@ def advance(ledger: Ledger, had: dict[str, list[Any]] | None = None) -> None:
 
 def _sources(ledger: Ledger) -> dict[str, list[Any]]:
     return {
-        name: [one.kind, one.good_pins, one.good_peer_id or ""]
+        name: [one.kind, one.good_pins, one.good_peer_id or "", json.loads(one.includes)]
         for name, one in ledger.sources().items()
         if one.good_pins
     }

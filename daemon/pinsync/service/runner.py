@@ -236,7 +236,9 @@ class Runner:
     async def _run(self, wish: Wish) -> PassReport:
         house, state, running = self._configuration.house, self._state, self.running
         assert running is not None
-        state.ready(self._clock.now())
+        for note in state.ready(self._clock.now()):
+            self._log.error("%s", note)
+        self._follows.ledger = state.ledger
         state.mirror_id = mirror_id(house.settings, state.ledger)
 
         def told(key: str, what: dict[str, Any]) -> None:
