@@ -3,6 +3,7 @@
     PinsyncError
     ├── UsageError          exit 2: the command line asks for something that cannot be
     ├── Paused              exit 4: a person paused what was asked for
+    ├── Doubted             exit 4: an approval of single pins cannot release them
     ├── ConfigError         exit 2: config.toml, the environment or a credential; carries every problem at once
     ├── ManifestError       exit 2: the manifest; likewise
     ├── StateError          exit 1: the ledger cannot be read or written
@@ -35,6 +36,12 @@ class UsageError(PinsyncError):
 
 class Paused(PinsyncError):
     """A person paused the remotes that a pass was asked for; nothing was done."""
+
+    exit_code = 4
+
+
+class Doubted(PinsyncError):
+    """Several doubts hold what was to be approved pin by pin; nothing was released."""
 
     exit_code = 4
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from .cid import Cid
 from .clock import Clock
-from .errors import PinsyncError, UsageError
+from .errors import Doubted, PinsyncError, UsageError
 from .inventory import take
 from .ledger.ledger import Ledger
 from .ledger.records import Pending
@@ -57,12 +57,15 @@ def approve(
 
     An approval is bound to remote, requestid, CID and the reason for the hold, as the last pass recorded them. `shown`:
     `Released.digest` of what the person saw. Raises `UsageError` for a CID of which nothing is held, `PinsyncError`
-    when what is held is not what was shown any more; nothing is released then.
+    when what is held is not what was shown any more, `Doubted` for a CID that would stay held by another doubt; nothing
+    is released then.
     """
     if now_too and not cids:
         raise UsageError("--now needs the CIDs that are to go before their grace is over")
     with ledger.store.transaction():
         released = Released(_named(ledger, remote, cids, now_too), ()) if cids else held(ledger, remote)
+        for one in released.pins if cids else ():
+            _undoubted(ledger, one)
         if shown is not None and released.digest() != shown:
             raise PinsyncError("what is held changed while you were reading; nothing was released. Look again")
         for one in released.pins:
@@ -77,6 +80,33 @@ def approve(
     if released.pins or released.doubts:
         advance(ledger)
     return released
+
+
+def _undoubted(ledger: Ledger, one: Pending) -> None:
+    """Raise `Doubted` where the approval of a single pin would leave another doubt standing: it is bound to one."""
+    standing = dict(ledger.standing_doubts())
+    given = ledger.approvals(one.remote).get((one.kind, one.key, one.requestid))
+    others = [
+        reason
+        for code, reason in standing.items()
+        if code != one.code
+        and one.code in standing
+        and _rank(code) >= _rank(one.code)
+        and ("@" not in code or code.endswith(f"@{one.remote}"))
+    ]
+    if given is not None and given.code != one.code and given.code in standing:
+        others.append(standing[given.code])
+    if one.kind is Kind.REMOVE and others:
+        raise Doubted(
+            f"{one.cid} at {one.remote!r} was not released: a doubt stands before it ({'; '.join(others)}). "
+            "Nothing was released; `pinsync approve --all` releases that too"
+        )
+
+
+def _rank(code: str) -> int:
+    """Which doubts a pass asks first: about itself, the nodes, the manifest, the remote. It names the first."""
+    ranks = (("old-ledger:", "clone:machine:", "clone:copy:"), ("peer:", "emptied:node:"), ("emptied:",))
+    return next((rank for rank, codes in enumerate(ranks) if code.startswith(codes)), len(ranks))
 
 
 def _named(ledger: Ledger, remote: str | None, cids: Sequence[Cid], now_too: bool) -> tuple[Pending, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pinsync.cid import parse_cid
-from pinsync.errors import PinsyncError
+from pinsync.errors import Doubted, PinsyncError
 from pinsync.house import reading, writing
 from pinsync.model import Mode, Safety
 from pinsync.people import Released, adopt, approve, held
@@ -73,6 +73,39 @@ def test_an_approval_for_the_limit_releases_nothing_that_a_doubt_holds(mirror: M
     mirror.node.pins = {}
     assert mirror.done(mirror.sync()) == {"held": 30}
     assert len(mirror.there()) == 30
+
+
+def test_one_pin_that_two_doubts_hold_is_not_said_to_be_released(mirror: Mirror) -> None:
+    mirror.node.pins = {}
+    mirror.node.peer_id = "12D3KooWNewRepository"
+    assert mirror.done(mirror.sync()) == {"held": 30}
+    with pytest.raises(Doubted, match=r"doubt stands before it.*and has none now.*approve --all") as refused:
+        say(mirror, None, 0)
+    assert refused.value.exit_code == 4
+    assert mirror.done(mirror.sync()) == {"held": 30}
+    say(mirror)
+    assert mirror.done(mirror.sync()) == {"removed": 30}
+
+
+def test_one_pin_that_one_doubt_holds_is_released(mirror: Mirror) -> None:
+    mirror.manifest("")
+    mirror.node.pins = {}
+    assert mirror.done(mirror.sync()) == {"held": 30}
+    say(mirror, None, 0)
+    assert mirror.done(mirror.sync()) == {"removed": 1, "held": 29}
+
+
+def test_a_pin_that_a_doubt_and_a_change_of_the_configuration_hold_is_released_as_a_whole_alone(
+    mirror: Mirror,
+) -> None:
+    mirror.change_node(skip_names=("t*",), peer_id="")
+    mirror.node.pins = dict.fromkeys(mirror.node.pins, "tmp")
+    mirror.node.peer_id = "12D3KooWNewRepository"
+    assert mirror.done(mirror.sync()) == {"held": 30}
+    say(mirror, None, 0)
+    assert mirror.done(mirror.sync()) == {"held": 30}
+    with pytest.raises(Doubted, match="is another node than before"):
+        say(mirror, None, 0)
 
 
 def test_all_is_what_the_last_recorded_pass_held_not_what_is_so_by_now(mirror: Mirror) -> None:
@@ -205,6 +238,17 @@ def test_a_narrower_pattern_of_names_is_held(tmp_path: Path) -> None:
     mirror.change_node(only_names=("web-*",))
     for _ in range(2):
         assert mirror.done(mirror.sync()) == {"held": 30}
+
+
+def test_a_node_that_was_taken_out_is_named_once(tmp_path: Path) -> None:
+    mirror = generous(tmp_path)
+    mirror.nodes["b"] = MadeNode(peer_id="12D3KooWB", name="b", pins={cid("of b"): ""})
+    both = mirror.settings
+    mirror.settings = replace(both, nodes=(*both.nodes, replace(both.nodes[0], name="b")))
+    mirror.sync()
+    mirror.settings = both
+    assert mirror.done(mirror.sync()) == {"held": 1}
+    assert "a change of the configuration (node b was taken out) made it unwanted" in mirror.actions[0].reason
 
 
 def test_a_manifest_that_is_no_longer_configured_is_held(tmp_path: Path) -> None:

@@ -290,7 +290,16 @@ def _config_change(settings: Settings, ledger: Ledger | None, remote: str, mirro
     if before.get("mirror.id") == "null":  # noted by a version that did not look at an id made by itself
         del before["mirror.id"]
     now = configuration(settings, mirror_id)
-    return tuple(part for part, value in before.items() if now.get(part) != value)
+    changed = (part for part, value in before.items() if now.get(part) != value)
+    return tuple(dict.fromkeys(_in_words(part, now) for part in changed))
+
+
+def _in_words(part: str, now: Mapping[str, str]) -> str:
+    """A changed part of the configuration; of a node that is not in it any more that, and not each of its settings."""
+    kind, found, _ = part.rpartition(": ")
+    if kind.startswith("node ") and found and not any(one.startswith(f"{kind}: ") for one in now):
+        return f"{kind} was taken out"
+    return part
 
 
 def fingerprint_of(remote: str) -> str:
