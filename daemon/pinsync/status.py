@@ -106,6 +106,8 @@ def _ledger(ledger: Ledger | None, settings: Settings, remotes: list[dict[str, A
         for one in remotes
         if rebuilt.get(one["name"]) and one["foreign"] and one["foreign"] == one["present"]
     ]
+    if found["old_since"]:  # of what was added since, the marks that were dropped cannot tell whose it is
+        unmarked = [one["name"] for one in remotes if one["foreign"] and one["traits"].get("meta_kept") is False]
     return {
         "lost": ledger is None and kept is not None,
         "behind": ledger is not None and went_back(ledger, kept),
@@ -151,8 +153,8 @@ def remote_status(ledger: Ledger | None, settings: RemoteSettings) -> dict[str, 
         "next_probe_at": rfc3339(record.closed.probe_at if record.closed else None),
         "no_deletes_since": rfc3339(record.no_deletes.since if record.no_deletes else None),
         "reasons": [
-            {"state": state.value, "kind": kind.value, "reason": reason, "count": count}
-            for state, kind, reason, count in (ledger.reasons(settings.name) if ledger else ())
+            {"state": state.value, "kind": kind.value, "reason": reason, "count": count, "code": code}
+            for state, kind, reason, count, code in (ledger.reasons(settings.name) if ledger else ())
         ],
         "traits": {
             name: getattr(record.traits, name)

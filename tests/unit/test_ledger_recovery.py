@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pinsync.cid import parse_cid
+from pinsync.cli.render_status import status_lines
 from pinsync.errors import LedgerDamaged, PinsyncError, StateError
 from pinsync.house import writing
 from pinsync.ledger.remembered import beside, remembered
@@ -482,6 +483,26 @@ def test_an_old_ledgers_graces_begin_anew_and_its_approvals_are_void(tmp_path: P
     assert mirror.done(mirror.sync()) == {"removed": 1}
 
 
+def test_where_meta_is_dropped_status_says_what_an_old_ledger_does_not_know(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "rb")
+    mirror.pin("a")
+    mirror.sync()
+    copy = copy_of(mirror)
+    mirror.pin(*MANY)
+    mirror.sync()
+    put_back(mirror, copy)
+    mirror.sync()
+    found = mirror.status()
+    assert (found["remotes"][0]["foreign"], found["ledger"]["unmarked"]) == (30, ["there"])
+    shown = "\n".join("".join(text for text, _ in one) for one in lines_of(found))
+    assert "it is an older copy, and there keeps no marks" in shown
+    assert "pinsync adopt" in shown
+
+
+def lines_of(found: dict[str, Any]) -> Any:
+    return status_lines(found, width=None, now=0.0, verbose=False)
+
+
 def test_an_old_ledger_does_not_buy_again_what_it_does_not_know_of(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path, "nft.storage")
     mirror.pin("a")
@@ -631,6 +652,7 @@ def test_the_commands_say_what_is_the_matter_and_what_was_done(
             ran = at.run(command)
             assert ran.code == 1
             assert "next pass sets it aside" in ran.err
+            assert "no daemon answers" not in ran.err
         ran = at.run("sync")
         assert ran.code == 0
         assert "was damaged" in ran.err
@@ -645,6 +667,12 @@ def test_the_commands_say_what_is_the_matter_and_what_was_done(
         ran = at.run("status")
         assert ran.code == 5
         assert "it is gone" in ran.out
+        at.ledger.mkdir()
+        for command in ("status", "plan", "sync"):
+            ran = at.run(command)
+            assert ran.code == 1
+            assert "is a directory; nothing was done. Move it away" in ran.err
+            assert "no daemon answers" not in ran.err
 
 
 def delete(ledger: Path, copy: Path) -> None:
@@ -679,18 +707,21 @@ def test_a_daemon_notices_that_its_ledger_was_deleted_or_replaced(
         done(ledger, copy)
         save(rig.pins, manifest(*MANY[2:]))
         rig.client.sync()
-        assert rig.log.count("while it was in use") == 1
-        assert rig.there() == {number_cid(number) for number in MANY}, "nothing goes in the pass that finds it so"
         rig.client.sync()
-        shown = rig.client.status(None, None)
         replaced = done in (move_into_place, write_over)
-        assert bool(shown["ledger"]["old_since"]) == replaced
-        assert bool(shown["ledger"]["since"]) != replaced
-        assert (len(rig.there()), shown["verdict"]) == ((30, "held") if replaced else (28, "in-sync"))
+        word = "held" if replaced else "in-sync"
+        until(lambda: rig.client.status(None, None)["verdict"] == word, f"{word}, with no pass under way")
+        shown = rig.client.status(None, None)["ledger"]
+        assert (bool(shown["old_since"]), bool(shown["since"])) == (replaced, not replaced)
+        assert len(rig.there()) == (30 if replaced else 28)
+        assert rig.log.count("while it was in use") == 1
         assert list(ledger.parent.glob("*.damaged-*")) == []
         rig.stop()
         with closing(sqlite3.connect(ledger)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            if not replaced:
+                (first,) = db.execute("SELECT report FROM runs ORDER BY id LIMIT 1").fetchone()
+                assert json.loads(first)["remotes"][0]["removed"] == 0, "nothing goes in the pass that finds it so"
 
 
 def test_what_is_written_over_the_ledger_stays_as_it_is_when_the_daemon_ends(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pinsync.cli.render_status import status_lines
 from pinsync.model import PinStatus, Safety
 from pinsync.status import EXIT, exit_code, verdict
 from tests.mirror import Mirror, cid
@@ -110,3 +111,36 @@ def test_a_pin_that_fails_shows_and_clears(tmp_path: Path) -> None:
     mirror.sync()
     assert mirror.status()["verdict"] == "in-sync"
     assert mirror.there()[cid("a")] == ["pinned"]
+
+
+def test_the_first_list_without_any_of_ours_is_told_at_once(tmp_path: Path) -> None:
+    """As of another account, whose token took the place of the right one."""
+    mirror = Mirror(tmp_path)
+    mirror.pin(*range(25))
+    mirror.sync()
+    mirror.emulator.remove_pins([pin.requestid for pin in mirror.emulator.pins()])
+
+    def shown() -> str:
+        return " ".join("".join(text for text, _ in one) for one in status_lines(
+            mirror.status(), width=None, now=0.0, verbose=False
+        ))  # fmt: skip
+
+    assert mirror.sync().exit_code() == 3
+    assert "Converging: 25 pins are on the way; most of ours are gone at once, see below." in shown()
+    assert "25 of the 25 pins of ours are gone at once" in shown()
+    assert "token of another account" in shown()
+    assert "approve" not in shown(), "there is nothing to approve yet"
+    assert mirror.sync().exit_code() == 4
+    assert mirror.status()["remotes"][0]["reasons"][0]["code"] == "lost"
+
+
+def test_a_few_that_are_gone_are_no_matter(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.pin(*range(25))
+    mirror.sync()
+    mirror.emulator.remove_pins([pin.requestid for pin in mirror.emulator.pins()][:2])
+    mirror.sync()
+    text = "".join("".join(text for text, _ in one) for one in status_lines(
+        mirror.status(), width=None, now=0.0, verbose=False
+    ))  # fmt: skip
+    assert "2 pins are on the way; nothing for you to do" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pinsync.errors import PinsyncError, StateError, StateHeld
+from pinsync.errors import LedgerDamaged, PinsyncError, StateError, StateHeld
 
 if TYPE_CHECKING:
     from pinsync.service.client import DaemonClient
@@ -23,12 +23,15 @@ def instead(settings: Settings, error: PinsyncError) -> DaemonClient:
     """The daemon, to be asked because `error` keeps us from doing it here.
 
     Raises `error` where the daemon could do no better (a token that makes no sense, a state that is in use), and else,
-    when no daemon answers, an error with exit code 1 that says both.
+    when no daemon answers, an error with exit code 1 that says both: but `error` itself where the file is none that
+    anybody could read.
     """
     if isinstance(error, StateHeld) or not (isinstance(error, StateError) or getattr(error, "elsewhere", False)):
         raise error
     client = find(settings)
     if client is None:
+        if isinstance(error, LedgerDamaged) or settings.state.path.is_dir():
+            raise error
         raise Alone(error) from error
     return client
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pinsync.planning.guard import LOST_ONCE
+
 from .render_steering import pause_words
 from .text import Cell, Line, ago, counted, duration, line, listed, number, paragraph, table, when, width_of
 
@@ -75,7 +77,9 @@ def _meaning(report: Report, now: float, every: float) -> str:
         case "in-sync":
             return f"every wanted pin is pinned at {listed(remote['name'] for remote in remotes)}."
         case "converging":
-            return f"{_under_way(report)}; nothing for you to do."
+            codes = {why.get("code") for remote in remotes for why in remote["reasons"]}
+            todo = "most of ours are gone at once, see below" if LOST_ONCE in codes else "nothing for you to do"
+            return f"{_under_way(report)}; {todo}."
         case "held" if report.get("paused") and not any(remote["held"] for remote in remotes):
             words = pause_words(report["paused"][0], now)
             return f"{words[0].lower()}{words[1:]}."
@@ -248,6 +252,15 @@ def _ledger(ledger: Report, item: Any) -> Iterator[Line]:
     if ledger.get("behind"):
         text = "it is older than the one that was here before: the next pass holds every removal until you approve"
         yield from item("ledger", text, "yellow")
+    if ledger.get("old_since"):
+        for name in ledger["unmarked"]:
+            text = (
+                f"it is an older copy, and {name} keeps no marks: what was added there since that copy counts as "
+                "foreign, satisfies what is wanted and is never removed. `pinsync adopt` with its CIDs, or with --all "
+                f"for every wanted pin there, makes it ours (`pinsync ls --remote {name}` tells)"
+            )
+            yield from item("ledger", text, "yellow")
+        return
     if not ledger.get("since"):
         return
     what = f"was damaged ({ledger['why']}) and is now {ledger['set_aside']}" if ledger["set_aside"] else "was lost"
@@ -276,6 +289,8 @@ def _remote_needs(remote: Report, item: Any) -> Iterator[Line]:
         what = counted(why["count"], _NOUN.get(why["kind"], why["kind"]), _NOUNS.get(why["kind"]))
         if why["state"] == "held":
             yield from item("held", f"{what} at {name}: {why['reason']}", "magenta")
+        elif why.get("code") == LOST_ONCE:
+            yield from item("lost", f"at {name}: {why['reason']}. Else there is nothing to do", "magenta")
     if remote["held"]:
         yield from item("", f"pinsync approve --remote {name} --all      (`pinsync plan` shows each)", "bold")
     for what in ("failed", "refused"):

@@ -457,14 +457,14 @@ class Ledger:
         sql = "SELECT kind, state, count(*) FROM pending WHERE remote = ? GROUP BY kind, state"
         return {(Kind(kind), State(state)): count for kind, state, count in self.store.execute(sql, (remote,))}
 
-    def reasons(self, remote: str, most: int = 5) -> list[tuple[State, Kind, str, int]]:
-        """Why things wait or are held at one remote, the commonest first."""
+    def reasons(self, remote: str, most: int = 5) -> list[tuple[State, Kind, str, int, str]]:
+        """Why things wait or are held at one remote, the commonest first: state, kind, reason, number and code."""
         sql = (
-            "SELECT state, kind, reason, count(*) FROM pending WHERE remote = ? GROUP BY state, kind, code "
+            "SELECT state, kind, reason, count(*), code FROM pending WHERE remote = ? GROUP BY state, kind, code "
             "ORDER BY state, count(*) DESC LIMIT ?"
         )
         rows = self.store.execute(sql, (remote, most))
-        return [(State(state), Kind(kind), reason, count) for state, kind, reason, count in rows]
+        return [(State(state), Kind(kind), reason, count, code) for state, kind, reason, count, code in rows]
 
     # -- runs -------------------------------------------------------------------------------------------------------
 

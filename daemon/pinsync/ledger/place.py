@@ -1,7 +1,7 @@
 """Whether the file at the ledger's path is still the one that is open: people delete it, or put a backup there.
 
-SQLite does not look: a connection goes on writing to a file that has no name any more, and by what its log holds it does
-not see what was written over the file. (semantics: *The ledger*)
+SQLite does not look: a connection goes on writing to a file that has no name any more, and by what its log holds it
+does not see what was written over the file. (semantics: *The ledger*)
 """
 
 from __future__ import annotations

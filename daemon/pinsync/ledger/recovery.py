@@ -22,7 +22,7 @@ from .ledger import Ledger
 from .pauses import all_pauses, end_pauses, put_pause
 from .records import Pause, SourceRecord
 from .remembered import GENERATION, LEDGER_ID, Remembered, advance, generation, identify, remembered
-from .store import Store, damaged, is_sqlite
+from .store import Store, damaged, is_sqlite, no_directory
 
 BEGAN = "began"  # since when this ledger knows what we do (seconds)
 NEW = "new_ledger"  # JSON: {"path", "since", "why"}: this ledger took the place of one that was lost or damaged
@@ -47,6 +47,7 @@ def open_ledger(path: Path, now: float, aside: Path | None = None, why: str = ""
     file that is no database have been one.
     """
     kept = remembered(path)
+    no_directory(path)
     try:
         if kept is not None and path.exists() and path.stat().st_size == 0:
             raise damaged(path, "the file is empty", certain=True)

@@ -3,8 +3,8 @@
 The ledger is a convenience, but four things that it knows are worth more: which pins of others once met a POST of ours
 and carry our mark since (they look like ours, and are not), how many pins there were, what each source gave, and what
 a person paused. With them a new ledger neither removes the first, nor buys the second again, nor believes another node
-or an emptied include, nor goes on against a person's word. The number of the ledger's generation grows with every pass and every word of a
-person: a ledger with a smaller one is an old copy.
+or an emptied include, nor goes on against a person's word. The number of the ledger's generation grows with every pass
+and every word of a person: a ledger with a smaller one is an old copy.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ class Store:
         the file holds no ledger any more: it is as it was then.
         """
         with guarded(path):
+            no_directory(path)
             fresh = not path.exists() or path.stat().st_size == 0
             whole(path)
             doubtful = not fresh and (path.stat().st_size <= CHECKED or _size(wal_of(path)) > 0)
@@ -67,6 +68,7 @@ class Store:
     def read(cls, path: Path) -> Store | None:
         """Open for reading alone; None where there is no ledger yet. Raises `StateError`."""
         with guarded(path):
+            no_directory(path)
             if not path.exists() or path.stat().st_size == 0:
                 return None
             if not os.access(path, os.R_OK):
@@ -232,6 +234,15 @@ def whole(path: Path) -> None:
     """Raise `LedgerDamaged` for a file that ends in its own header: SQLite takes it for an empty database."""
     if 0 < _size(path) < HEADER and path.read_bytes().startswith(MAGIC[: _size(path)]):
         raise damaged(path, "the file is cut off", certain=True)
+
+
+def no_directory(path: Path) -> None:
+    """Raise `StateError` for a directory in the ledger's place."""
+    if path.is_dir():
+        raise StateError(
+            f"the ledger {path} is a directory; nothing was done. Move it away, or set [state] path to a file, "
+            f"as {path / 'pinsync.db'}"
+        )
 
 
 def is_sqlite(path: Path) -> bool:

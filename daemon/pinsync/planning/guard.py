@@ -17,6 +17,9 @@ PROBE_CAP = 86400.0  # seconds; the longest pause between two probes of a remote
 SHARE_FLOOR = 5  # the share never holds so few removals (semantics: *Limits*), nor so few pins gone
 FAILED_FLOOR = 3  # with so few failed pins, "more than half" says nothing about the service
 
+LOST_ONCE = "lost-once"
+"""The code of an add that waits for a second complete list, where too many of ours are gone from the first."""
+
 _LIVE = {PinState.PINNED, PinState.QUEUED, PinState.PINNING}
 
 
@@ -116,7 +119,7 @@ def judge(
     """
     given = approvals or {}
     limit = _limit(counts, safety)
-    lost = _lost(remote, counts, safety)
+    lost = _lost(counts, safety)
     bought = _bought_before(remote, counts, safety)
     mass = _mass_failure(counts)
     strange = _strange(remote)
@@ -174,6 +177,9 @@ def judge(
         nonlocal untried
         if action.kind is Kind.REMOVE:
             return open_to(removal(action))
+        if lost and action.code == "missing-once" and _approval(action, given) is None:
+            reason = f"{lost} Adding them again is held when the next complete list shows the same"
+            return replace(action, code=LOST_ONCE, reason=reason)
         if action.state is not State.DO:
             return action
         if action.step is Step.DELETE:
@@ -184,7 +190,7 @@ def judge(
             return open_to(action)
         if action.kind is Kind.RETRY and mass:
             return replace(action, state=State.WAITING, code="mass-failure", reason=mass)
-        again = bought or (lost if action.lookup else "")
+        again = bought or (f"{lost} {_release(remote)}" if lost and action.lookup else "")
         if action.kind is Kind.ADD and again and _approval(action, given) is None:
             return replace(action, state=State.HELD, code="lost", reason=again)
         return open_to(action)
@@ -273,14 +279,14 @@ def _limit(counts: Tally, safety: Safety) -> str:
     return ""
 
 
-def _lost(remote: str, counts: Tally, safety: Safety) -> str:
+def _lost(counts: Tally, safety: Safety) -> str:
     """Why pins that were there and are gone are not added again, or ""."""
     few = counts.lost <= SHARE_FLOOR and not (counts.lost == counts.had and counts.lost > 1)
     if few or 100.0 * counts.lost <= safety.max_lost_share * counts.had:
         return ""
     return (
         f"{counts.lost} of the {counts.had} pins of ours are gone at once, more than safety.max_lost_share = "
-        f"{safety.max_lost_share:g} %: is this the token of another account? {_release(remote)}"
+        f"{safety.max_lost_share:g} %: is this the token of another account?"
     )
 
 
