@@ -215,7 +215,7 @@ def test_a_mode_that_was_add_only_holds_what_filters_left_out_meanwhile(tmp_path
     mirror.change(mode=Mode.MIRROR)
     for _ in range(2):
         assert mirror.done(mirror.sync()) == {"held": 2}
-    assert "mode" in mirror.actions[0].reason
+    assert "skip_names" in mirror.actions[0].reason
     mirror.change_node(skip_names=())
     assert mirror.sync().exit_code() == 0
     assert len(mirror.there()) == 32
