@@ -43,7 +43,7 @@ def status(
         },
         "remotes": remotes,
         "paused": [pause_json(one) for one in pauses(ledger, now) if only in (None, one.remote or only)],
-        "doubts": [{"code": code, "reason": reason} for code, reason in ledger.standing_doubts()] if ledger else [],
+        "doubts": _doubts(ledger, settings, only),
         "ledger": _ledger(ledger, settings, remotes),
         "last_pass": _run(last),
         "last_good_pass_at": rfc3339(ledger.last_good()) if ledger else None,
@@ -54,6 +54,13 @@ def status(
     report["verdict"] = verdict(report, fresh_since(ledger, now), settings.schedule.every, now)
     json.dumps(report)  # a cell that damage made bytes of shows here, where it is known for damage
     return report
+
+
+def _doubts(ledger: Ledger | None, settings: Settings, only: str | None) -> list[dict[str, str]]:
+    """Those that nobody has released; where `only` one remote is asked for, without those about another one alone."""
+    others = tuple(f"@{remote.name}" for remote in settings.remotes if only not in (None, remote.name))
+    found = ledger.standing_doubts() if ledger else ()
+    return [{"code": code, "reason": reason} for code, reason in found if not code.endswith(others)]
 
 
 def pause_json(one: Pause) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def verdict(report: Mapping[str, Any], last_good: float | None, every: float, no
         return "never-ran" if report["last_pass"]["finished_at"] is None else "stale"
     if not -CLOCKS_DIFFER <= now - last_good <= STALE_AFTER * every:  # in the future: the clock was set back since
         return "stale"
-    if resting or any(remote["held"] for remote in remotes):
+    if resting or report.get("doubts") or any(remote["held"] for remote in remotes):
         return "held"
     moving = ("queued", "pinning", "missing", "waiting_removal", "waiting")
     if any(remote[what] for remote in remotes for what in moving) or report["last_pass"]["finished_at"] is None:

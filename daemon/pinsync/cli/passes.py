@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,22 +66,27 @@ def plan(ui: Ui, remote: str | None) -> int:
         ui.emit(found)
     else:
         views = [PlanView.of_json(one) for one in found["remotes"]]
-        ui.show(plan_lines(views, bool(found["errors"]), width=ui.width, verbose=ui.verbose, quiet=ui.quiet))
+        _plan_lines(ui, views, bool(found["errors"]), found.get("doubts", ()))
     ui.troubles(found["errors"])
     return code
 
 
 def _show_plan(ui: Ui, report: PassReport) -> None:
     """Print while the actions can still be read: a first plan may have a million of them."""
-    from pinsync.steps.report import plan_json
+    from pinsync.steps.report import doubts_json, plan_json
 
     found = plan_json(report, gather=iter)
     if ui.json:
         ui.emit(found)
     else:
         views = [PlanView.of_plan(one) for one in report.remotes]
-        ui.show(plan_lines(views, bool(report.troubles), width=ui.width, verbose=ui.verbose, quiet=ui.quiet))
+        _plan_lines(ui, views, bool(report.troubles), doubts_json(report))
     ui.troubles({"where": one.where, "message": one.message} for one in report.troubles)
+
+
+def _plan_lines(ui: Ui, views: Sequence[PlanView], trouble: bool, doubts: Iterable[Mapping[str, str]]) -> None:
+    said = [doubt["reason"] for doubt in doubts]
+    ui.show(plan_lines(views, trouble, width=ui.width, verbose=ui.verbose, quiet=ui.quiet, doubts=said))
 
 
 def sync(ui: Ui, remote: str | None) -> int:

@@ -39,6 +39,7 @@ _STYLE = {"add": "green", "retry": "yellow", "update": "cyan", "remove": "red"}
 _STATE_STYLE = {"do": "", "waiting": "dim", "held": "bold magenta"}
 _TODO = {"add": "to add", "retry": "to try again", "update": "to update", "remove": "to remove"}
 _NOUN = {"add": "add", "retry": "retry", "update": "update", "remove": "removal"}
+NO_REMOVAL = "no removal. If it is meant, `pinsync approve --all`"
 _NOUNS = {**{kind: f"{noun}s" for kind, noun in _NOUN.items()}, "retry": "retries"}
 
 
@@ -79,14 +80,19 @@ class _Gathered:
 
 def plan_lines(
     views: Sequence[PlanView], trouble: bool, *, width: int | None, verbose: bool, quiet: bool = False,
-    now: float | None = None,
+    now: float | None = None, doubts: Sequence[str] = (),
 ) -> Iterator[Line]:  # fmt: skip
-    """The lines of `pinsync plan`. `trouble`: something could not be read, as the errors after it will say."""
+    """The lines of `pinsync plan`. `trouble`: something could not be read, as the errors after it will say.
+
+    `doubts`: why removals are held, whether there are any or not.
+    """
     at = time.time() if now is None else now
     all_gathered = [_gather(view) for view in views]
-    yield _verdict(all_gathered, trouble)
+    yield _verdict(all_gathered, trouble, len(doubts))
     if quiet:
         return
+    for doubt in doubts:
+        yield from paragraph(f"{doubt}: {NO_REMOVAL}", width=width, indent=9, first="  doubt", style="magenta")
     for gathered in all_gathered:
         yield from _remote(gathered, width, verbose, at)
 
@@ -103,7 +109,7 @@ def _gather(view: PlanView) -> _Gathered:
     return gathered
 
 
-def _verdict(remotes: Sequence[_Gathered], trouble: bool) -> Line:
+def _verdict(remotes: Sequence[_Gathered], trouble: bool, doubts: int) -> Line:
     total: Counter[tuple[str, str]] = Counter()
     for gathered in remotes:
         total.update(gathered.counts)
@@ -119,11 +125,13 @@ def _verdict(remotes: Sequence[_Gathered], trouble: bool) -> Line:
     if held:
         kinds = [counted(total[k, "held"], _NOUN[k], _NOUNS[k]) for k in _KINDS if total[k, "held"]]
         parts.append(f"{listed(kinds)} held for you")
+    if not held and doubts:
+        parts.append(f"{counted(doubts, 'doubt waits', 'doubts wait')} for your word")
     if not parts:
         if trouble:
             return line(("Nothing is planned, but not everything could be read.", "bold red"))
         return line(("Nothing to do: everything is as it should be.", "bold green"))
-    style = "bold magenta" if held else "bold"
+    style = "bold magenta" if held or doubts else "bold"
     return line((f"{', '.join(parts)}.", style), " Not everything could be read." if trouble else "")
 
 

@@ -80,12 +80,16 @@ def _meaning(report: Report, now: float, every: float) -> str:
             codes = {why.get("code") for remote in remotes for why in remote["reasons"]}
             todo = "most of ours are gone at once, see below" if LOST_ONCE in codes else "nothing for you to do"
             return f"{_under_way(report)}; {todo}."
-        case "held" if report.get("paused") and not any(remote["held"] for remote in remotes):
-            words = pause_words(report["paused"][0], now)
-            return f"{words[0].lower()}{words[1:]}."
         case "held":
-            held = sum(remote["held"] for remote in remotes)
-            return f"{counted(held, 'change waits', 'changes wait')} for your word: see below."
+            if held := sum(remote["held"] for remote in remotes):
+                return f"{counted(held, 'change waits', 'changes wait')} for your word: see below."
+            if doubts := len(report.get("doubts", ())):
+                waits = counted(doubts, "doubt waits", "doubts wait")
+                return f"nothing is removed while {waits} for your word: see below."
+            if report.get("paused"):
+                words = pause_words(report["paused"][0], now)
+                return f"{words[0].lower()}{words[1:]}."
+            return "something waits for your word: see below."
         case "failing":
             return f"{_broken(report)}: see below. What can be read is mirrored all the same."
         case "stale":

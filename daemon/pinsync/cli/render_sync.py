@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .text import Cell, Line, counted, duration, line, listed, number, table
+from .render_plan import NO_REMOVAL
+from .text import Cell, Line, counted, duration, line, listed, number, paragraph, table
 
 _DONE = ("added", "updated", "removed", "retried", "refused")
 _LEFT = ("waiting", "held")
@@ -31,6 +32,9 @@ def sync_lines(found: Mapping[str, Any], code: int, *, width: int | None) -> Ite
         yield line((f"{said}{'; ' + listed(left) if left else ''}.", "bold red"))
     elif done:
         yield line((f"Done: {listed(done)}{'; ' + listed(left) if left else ''}.", "bold"))
+    elif not left and (doubts := found.get("doubts")):
+        waits = counted(len(doubts), "doubt waits", "doubts wait")
+        yield line((f"Nothing to change, and nothing is removed while {waits} for your word.", "bold magenta"))
     elif left:
         yield line((f"Nothing to change now; {listed(left)}.", "bold"))
     else:
@@ -45,5 +49,8 @@ def sync_lines(found: Mapping[str, Any], code: int, *, width: int | None) -> Ite
         row.append((spent if remote["complete"] else f"{spent}; its list was not complete", "dim"))
         rows.append(row)
     yield from table(rows, "<" + ">" * len(shown) + "<", width=width)
+    for doubt in found.get("doubts", ()):
+        text = f"{doubt['reason']}: {NO_REMOVAL}"
+        yield from paragraph(text, width=width, indent=9, first="  doubt", style="magenta")
     if total["held"]:
         yield line("  ", ("`pinsync plan` shows what is held and why, `pinsync approve` releases it.", "magenta"))

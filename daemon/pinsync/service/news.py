@@ -142,7 +142,9 @@ def matters(report: Mapping[str, Any]) -> Iterator[Matter]:
             yield Matter(part, "failing", _failing(remote), _REMOTE if remote["ok"] is False else _NOT_TAKEN)
         if remote["held"]:
             approve = f"`pinsync plan` shows it, `pinsync approve --remote {remote['name']}` releases it"
-            yield Matter(part, "held", _held(remote, report["doubts"]), f"{_HELD}. {approve}.")
+            yield Matter(part, "held", _held(remote), f"{_HELD}. {approve}.")
+    if report["doubts"]:
+        yield Matter("mirror", "held", "; ".join(doubt["reason"] for doubt in report["doubts"][:3]), _DOUBT)
 
 
 def resting(report: Mapping[str, Any]) -> set[str]:
@@ -175,6 +177,10 @@ _REMOTE = (
 )
 _NOT_TAKEN = "Those pins are not safe there; they are tried again by themselves. `pinsync status CID` has the reason."
 _HELD = "What is held is not done before a person says so; everything else goes on, and no pin is lost by waiting"
+_DOUBT = (
+    "Nothing is removed while that is in doubt; everything else goes on, and no pin is lost by waiting. Bring things "
+    "back as they were, or, if it is meant, `pinsync approve --all`."
+)
 _STALE = (
     "What has changed since then is not mirrored; the pins that are there stay. `pinsync status` and `pinsync doctor` "
     "say what hinders it."
@@ -189,9 +195,8 @@ def _failing(remote: Mapping[str, Any]) -> str:
     return f"{said}; {remote['error']}" if remote["error"] else said
 
 
-def _held(remote: Mapping[str, Any], doubts: Iterable[Mapping[str, str]]) -> str:
-    why = [one["reason"] for one in remote["reasons"] if one["state"] == "held"]
-    said = list(dict.fromkeys([*(doubt["reason"] for doubt in doubts), *why]))
+def _held(remote: Mapping[str, Any]) -> str:
+    said = list(dict.fromkeys(one["reason"] for one in remote["reasons"] if one["state"] == "held"))
     count = f"{remote['held']} {'action is' if remote['held'] == 1 else 'actions are'} held"
     return f"{count}: {'; '.join(said[:3])}" if said else count
 

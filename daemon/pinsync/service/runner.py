@@ -83,6 +83,7 @@ class Runner:
         self._resting: Pause | None = None
         self._failures = 0
         self._troubles: dict[tuple[str, str], None] = {}
+        self._doubts: set[str] = set()
 
     def ask(self, trigger: str, only: str | None = None, listener: Listener | None = None) -> None:
         """Want a pass: it begins as soon as the one under way is over."""
@@ -296,6 +297,8 @@ class Runner:
             if not known:
                 self._log.error("a pass ended by a bug", exc_info=error)
         self.monitor.pass_is_over(wish.trigger, wish.only, None if error else task.result(), said)
+        if report is not None:
+            self._tell_doubts(report)
         if wish.only is None:
             self._tell_troubles(troubles)
             self._failures = self._failures + 1 if failed else 0
@@ -322,6 +325,15 @@ class Runner:
             if where not in still:
                 self._log.info("%s: well again", where)
         self._troubles = current
+
+    def _tell_doubts(self, report: PassReport) -> None:
+        """Log each doubt that is new, since everything may look well beside it."""
+        current = {doubt.code: doubt.reason for doubt in report.doubts}
+        for code in current.keys() - self._doubts:
+            self._log.warning(
+                "held for a person: %s: no removal. If it is meant, `pinsync approve --all`", current[code]
+            )
+        self._doubts = set(current)
 
     # -- when the next one is ---------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ _DAEMON = ("running", "pid", "version", "since")
 _PASS = ("trigger", "remote", "since")
 _NODE = ("name", "ok", "pins", "read_at")
 _MANIFEST = ("ok", "pins")
+_PAUSE = ("remote", "since", "until")
 _REMOTE = (
     "name", "mode", "ok", "complete", "wanted", "pinned", "queued", "pinning", "failed", "refused", "missing",
     "foreign", "waiting_removal", "waiting", "held", "present", "listed_at", "closed_since", "next_probe_at",
@@ -56,6 +57,9 @@ def public(report: Report, *, now: float, every: float) -> dict[str, Any]:
             "manifest": _only(sources["manifest"], _MANIFEST),
         },
         "remotes": [_only(remote, _REMOTE) for remote in report["remotes"]],
+        # both make the verdict; why and by whom is in words that may name anything
+        "paused": [{**_only(one, _PAUSE)} for one in report["paused"]],
+        "doubts": [{"code": None, "reason": "a source, a remote or the state is in doubt"} for _ in report["doubts"]],
     }
 
 

@@ -69,6 +69,8 @@ def counts(report: PassReport) -> str:
             waiting=plan.count(State.WAITING), held=plan.count(State.HELD),
         )  # fmt: skip
     words = [f"{count} {what}" for what, count in sums.items() if count]
+    if doubts := len(report.doubts):
+        words.append(f"{doubts} {'doubt' if doubts == 1 else 'doubts'}")
     if report.on_their_way:
         words.append(f"{report.on_their_way} on their way")
     return ", ".join(words) or "nothing to do"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pinsync.clock import rfc3339
-from pinsync.planning.plan import Action, State
+from pinsync.planning.plan import Action, Doubt, State
 from pinsync.remote.errors import unnamed
 
 from .observe import Sources, Trouble
@@ -39,13 +39,23 @@ class PassReport:
         """Whether every source and remote could be read and obeyed."""
         return not self.troubles
 
+    @property
+    def doubts(self) -> list[Doubt]:
+        """What holds removals here until a person releases it, whether there is anything to remove or not."""
+        found: dict[str, Doubt] = {}
+        for plan in self.remotes:
+            remote = plan.view.settings
+            own = [doubt for doubt in plan.view.doubts if not self.sources.accepts(remote.name, doubt)]
+            found |= {doubt.code: doubt for doubt in (*self.sources.doubts(remote), *own)}
+        return list(found.values())
+
     def exit_code(self) -> int:
         """By the promised order 2 1 4 3 0."""
         if self.manifest_wrong:
             return 2
         if self.failed or self.not_taken:
             return 1
-        if self.paused or any(plan.count(State.HELD) for plan in self.remotes):
+        if self.paused or self.doubts or any(plan.count(State.HELD) for plan in self.remotes):
             return 4
         states = (State.DO, State.WAITING) if self.dry else (State.WAITING,)
         if self.on_their_way or any(plan.count(state) for plan in self.remotes for state in states):
@@ -87,6 +97,7 @@ def sync_json(report: PassReport) -> dict[str, object]:
             for plan in report.remotes
         ],
         "paused": list(report.paused),
+        "doubts": doubts_json(report),
         "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
     }
 
@@ -106,8 +117,14 @@ def plan_json(
             }
             for plan in report.remotes
         ],
+        "doubts": doubts_json(report),
         "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
     }
+
+
+def doubts_json(report: PassReport) -> list[dict[str, str]]:
+    """The doubts that wait for a person."""
+    return [{"code": doubt.code, "reason": doubt.reason} for doubt in report.doubts]
 
 
 def action_json(action: Action) -> dict[str, object]:
