@@ -17,7 +17,7 @@ from .model import Mode
 from .planning.plan import State
 from .remote.errors import RemoteError
 from .spool import Spool
-from .steering import note_ends
+from .steering import held_by, note_ends
 from .steps.apply import Applier
 from .steps.dial import Dialer
 from .steps.doubts import doubt_remote, own_doubts
@@ -39,7 +39,8 @@ async def reconcile(
 ) -> PassReport:  # fmt: skip
     """One pass over all remotes, or over `only` one. `dry`: plan alone, and `ledger` may be None or opened read-only.
 
-    Remotes that a person paused are left out: nothing is asked of them. A dry pass looks at them all the same.
+    Remotes that a person paused are left out: nothing is asked of them. A dry pass looks at them all the same, and
+    shows as held what the pause keeps from being done.
 
     `reader` is a second connection to the same ledger, from which planning streams while the first one writes.
     Raises `StateError` when the ledger fails; everything else that goes wrong is in the report.
@@ -48,11 +49,15 @@ async def reconcile(
     started = clock.now()
     begun = clock.monotonic()
     run = ledger.start_run(trigger, started) if ledger and not dry else 0
-    resting: set[str] = set()
+    pauses = {
+        remote.name: one
+        for remote in world.settings.remotes
+        if only in (None, remote.name) and (one := paused(ledger, started, remote.name)) is not None
+    }
+    resting = frozenset() if dry else pauses.keys()
     if ledger is not None and not dry:
         advance(ledger)
         note_ends(ledger, started)
-        resting = {remote.name for remote in world.settings.remotes if paused(ledger, started, remote.name)}
         world = replace(world, progress=_alive(world, ledger, run))
     views = [
         RemoteView(index, remote, ledger.remote(remote.name) if ledger else RemoteRecord(remote.name))
@@ -65,8 +70,11 @@ async def reconcile(
     stack.push_async_callback(nodes.close)
     plans = await _all(reading, *(mirror_remote(world, books, stack, reading, view, nodes) for view in views))
     sources = reading.result()
+    for plan in plans:
+        if (one := pauses.get(plan.view.settings.name)) is not None:
+            plan.hold("paused", held_by(one))
     report = PassReport(plans, sources, bool(sources.manifest.problems), started, dry=dry)
-    report.paused = sorted(name for name in resting if only in (None, name))
+    report.paused = sorted(pauses)
     report.troubles = troubles(report)
     report.seconds = clock.monotonic() - begun
     if ledger is not None and not dry:

@@ -207,5 +207,14 @@ def words(one: Pause) -> str:
     return f"{what} is paused{end}{who}{why}: nothing is asked or changed there. `{resume}` ends it"
 
 
+def held_by(one: Pause) -> str:
+    """A pause as the reason why something is not done."""
+    end = f" until {_local(one.until)}" if one.until is not None else " until resumed"
+    who = f" by {one.who}" if one.who else ""
+    why = f" ({one.reason})" if one.reason else ""
+    resume = f"pinsync resume --remote {one.remote}" if one.remote else "pinsync resume"
+    return f"paused{who}{end}{why}; `{resume}` ends it"
+
+
 def _local(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -22,7 +22,7 @@ from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.pauses import fresh_since, pauses
 from pinsync.model import PinStatus, Rate, Safety
 from pinsync.people import adopt
-from pinsync.planning.plan import PinState, Shut
+from pinsync.planning.plan import Kind, PinState, Shut, State
 from pinsync.reconcile import reconcile
 from pinsync.service.between import FollowUps
 from pinsync.settings.model import NodeSettings
@@ -407,8 +407,21 @@ def test_a_dry_pass_looks_all_the_same(mirror: Mirror) -> None:
     mirror.sync()
     say_pause(mirror)
     mirror.pin("a")
-    _, actions = mirror.plan()
-    assert [action.cid for action in actions] == [cid("a")]
+    report, actions = mirror.plan()
+    assert [(action.cid, action.state) for action in actions] == [(cid("a"), State.HELD)]
+    assert "paused by alice until" in actions[0].reason
+    assert (report.exit_code(), report.paused) == (4, ["there"])
+
+
+def test_a_dry_pass_holds_what_a_pause_of_one_remote_keeps_from_being_done(mirror: Mirror) -> None:
+    mirror.add_remote("other")
+    mirror.sync()
+    say_pause(mirror, "there")
+    mirror.pin("a")
+    report, _ = mirror.plan()
+    counts = {plan.view.settings.name: plan.counts for plan in report.remotes}
+    assert counts == {"there": {(Kind.ADD, State.HELD): 1}, "other": {(Kind.ADD, State.DO): 1}}
+    assert report.exit_code() == 4
 
 
 def test_what_a_configuration_change_makes_unwanted_is_still_held_after_a_pause(mirror: Mirror) -> None:

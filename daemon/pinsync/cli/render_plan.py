@@ -176,7 +176,7 @@ def _reasons(
     for reason in islice(reasons, _MOST_REASONS):
         way = (
             ""
-            if "pinsync approve" in reason or state != "held"
+            if "pinsync approve" in reason or "pinsync resume" in reason or state != "held"
             else f"; `pinsync approve --remote {remote}` releases it"
         )
         first = f"  {kind}:" if state != "held" else "  held:"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
 from pinsync.ledger.recovery import expected, mistrust
+from pinsync.planning import guard
 from pinsync.planning.diff import diff
-from pinsync.planning.guard import Counter, in_force, judge
+from pinsync.planning.guard import in_force, judge
 from pinsync.planning.plan import Action, Decision, Doubt, Kind, State, Tally, View
 from pinsync.spool import Spool
 from pinsync.world import World
@@ -45,6 +47,20 @@ class RemotePlan:
     def count(self, state: State, *kinds: Kind) -> int:
         """How many actions are in this state, of these kinds or of any."""
         return sum(n for (kind, at), n in self.counts.items() if at is state and (not kinds or kind in kinds))
+
+    def hold(self, code: str, reason: str) -> None:
+        """Hold all that would be done now. What waits or is held already stays so, for its own reason."""
+        counts: Counter[tuple[Kind, State]] = Counter()
+        for (kind, state), count in self.counts.items():
+            counts[kind, State.HELD if state is State.DO else state] += count
+        self.counts, actions = dict(counts), self.actions
+
+        def held() -> Iterator[Action]:
+            for action in actions():
+                holds = action.state is State.DO
+                yield replace(action, state=State.HELD, code=code, reason=reason) if holds else action
+
+        self.actions = held
 
 
 def view_of(world: World, ledger: Ledger | None, sources: Sources, view: RemoteView) -> View:
@@ -112,7 +128,7 @@ async def plan_remote(
             if _ended(writer, observed_doubts, remote.name):
                 writer.begin_graces_anew(remote.name, now)
     removed = ledger.removed_since(remote.name, now - DAY) if ledger else 0
-    counter = Counter(approvals, doubts, remote.safety, removed, strange_share(world, ledger, view, plan, doubts))
+    counter = guard.Counter(approvals, doubts, remote.safety, removed, strange_share(world, ledger, view, plan, doubts))
     put = spool.action_sink(view.index)
     decisions: list[Decision] = []
 

@@ -27,7 +27,7 @@ class PassReport:
     on_their_way: int = 0  # wanted pins queued, pinning or missing after the pass
     again: bool = False  # something that waited in this pass can go on: another one is worth while soon
     not_taken: int = 0  # wanted pins failed or refused after the pass
-    paused: list[str] = field(default_factory=list)  # remotes left out because a person paused them
+    paused: list[str] = field(default_factory=list)  # remotes left out because a person paused them; `dry`: planned
 
     @property
     def failed(self) -> bool:
@@ -117,6 +117,7 @@ def plan_json(
             }
             for plan in report.remotes
         ],
+        "paused": list(report.paused),
         "doubts": doubts_json(report),
         "errors": [{"where": trouble.where, "message": trouble.message} for trouble in report.troubles],
     }
