@@ -228,6 +228,8 @@ def _needs(report: Report, width: int | None, now: float) -> Iterator[Line]:
         yield from item(
             "config", f"changed, and cannot be used; the daemon goes on with the last good one. {wrong}", "red"
         )
+    if report["daemon"].get("answers") is False:
+        yield from item("daemon", report["daemon"]["error"], "red")
     if again := report["daemon"].get("restart_needed"):
         text = again if isinstance(again, str) else "the configuration has changed in what a restart alone takes over"
         yield from item("daemon", f"{text}: restart it", "yellow")
@@ -342,7 +344,7 @@ def _passes(report: Report, width: int | None, now: float) -> Iterator[Line]:
         pid = f"process {daemon['pid']}" if daemon.get("pid") else "running"
         after = f", next pass {ago(report['next_pass_at'], now)}" if report["next_pass_at"] else ""
         rows.append(["daemon", f"{pid}{after}"])
-        if daemon.get("error"):
+        if daemon.get("error") and daemon.get("answers") is not False:
             rows.append(["", (daemon["error"], "yellow")])
         if under_way := daemon.get("pass"):
             doing = [_doing(one) for one in under_way["progress"]]

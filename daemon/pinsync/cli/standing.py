@@ -109,10 +109,12 @@ def cid_exit_code(found: Mapping[str, Any], *, known: bool) -> int:
 
 def _daemon(settings: Settings) -> dict[str, Any]:
     """What the daemon says about itself; `running` False where none answers."""
+    from pinsync.service.silent import silent
+
     try:
         client = asking.find(settings)
         if client is None:
-            return {"running": False}
+            return silent(settings, os.environ) or {"running": False}
         told: dict[str, Any] = dict(client.status(patience=BRIEFLY)["daemon"])
     except PinsyncError as error:
         return {"running": True, "error": str(error)}

@@ -15,6 +15,7 @@ from typing import Any
 from pinsync import __version__
 from pinsync.clock import Clock
 from pinsync.service.client import DaemonClient, DaemonError
+from pinsync.service.silent import silent
 from pinsync.settings.model import Settings
 from pinsync.settings.places import socket_path
 
@@ -62,6 +63,9 @@ async def daemon(patient: Patient) -> AsyncIterator[Finding]:
             )  # fmt: skip
         return
     if client is None:
+        if (mute := silent(settings, patient.env)) is not None:
+            yield DAEMON.fail("answers", mute["error"], "journalctl -u pinsync has the reason")
+            return
         yield DAEMON.skip("answers", f"none at {where}; a timer with `pinsync sync` does as well")
         return
     about: Mapping[str, Any] = told["daemon"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pinsync.house import ID_FILE, mirror_id
 from pinsync.ledger.ledger import Ledger
-from pinsync.ledger.lock import holder
+from pinsync.ledger.lock import holder, lock_of
 from pinsync.ledger.pauses import fresh_since
 from pinsync.ledger.schema import VERSION
 from pinsync.ledger.store import Store
@@ -130,10 +130,26 @@ def _file_system(path: Path) -> str:
 
 
 def _lock(patient: Patient) -> Finding:
-    held = holder(patient.settings.state.path)
+    path = patient.settings.state.path
+    held = holder(path)
+    if held is None and (closed := _closed(lock_of(path))):
+        return Finding(
+            "state", "lock", Result.SKIP, f"this user cannot know whether it is held: {closed}", elsewhere=True
+        )
     if held is None:
         return STATE.ok("lock", "free: nothing is writing the ledger")
     return STATE.ok("lock", f"held by {held[0]}, process {held[1]}; it is not disturbed by this")
+
+
+def _closed(lock: Path) -> str:
+    """Why a lock cannot be read that may be there; "" where it can, or there is none."""
+    try:
+        with lock.open("rb"):
+            return ""
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{lock} may not be read ({error.strerror or error})"
 
 
 async def _ledger(patient: Patient, path: Path) -> AsyncIterator[Finding]:

@@ -20,7 +20,7 @@ class StateLock:
     """
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".lock")
+        self.path = lock_of(database)
         self._fd: int | None = None
 
     def acquire(self, what: str) -> None:
@@ -67,10 +67,15 @@ class StateLock:
         self.release()
 
 
+def lock_of(database: Path) -> Path:
+    """The file that is locked, beside the ledger."""
+    return database.with_name(database.name + ".lock")
+
+
 def holder(database: Path) -> tuple[str, int] | None:
     """Who holds the state, as (command, process id), or None. Takes no lock: asking must not get in anybody's way."""
     try:
-        text = database.with_name(database.name + ".lock").read_text(encoding="utf-8").strip()
+        text = lock_of(database).read_text(encoding="utf-8").strip()
         what, _, pid = text.rpartition(", process ")
         number = int(pid)
     except (OSError, ValueError):
