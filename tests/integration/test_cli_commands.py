@@ -187,7 +187,7 @@ REMOTE_STATUS = {"name": "str", "ok": "bool", "error": "NoneType", "complete": "
 
 def test_the_shape_of_plan(at: Home) -> None:
     found = at.run("plan", "--json").json()
-    assert found.keys() == {"format", "remotes", "errors"}
+    assert found.keys() == {"format", "remotes", "paused", "doubts", "errors"}
     [remote] = found["remotes"]
     assert shape({key: remote[key] for key in ("name", "complete", "reason")}) == {
         "name": "str", "complete": "bool", "reason": "NoneType",
@@ -476,7 +476,8 @@ def test_a_pause_is_obeyed_told_and_ended(at: Home) -> None:
     assert status.out.startswith("Held: everything is paused until")
     assert "pinsync resume" in status.out
     plan = at.run("plan")
-    assert plan.code == 0 and "paused" in plan.err
+    assert plan.code == 4 and "paused" in plan.err
+    assert plan.out == "Nothing to do, and nft is paused.\n"
     assert at.run("resume", "--remote", "nft").code == 2
     assert "goes on" in at.run("resume").out
     assert at.run("sync").code == 0

@@ -66,7 +66,7 @@ def plan(ui: Ui, remote: str | None) -> int:
         ui.emit(found)
     else:
         views = [PlanView.of_json(one) for one in found["remotes"]]
-        _plan_lines(ui, views, bool(found["errors"]), found.get("doubts", ()))
+        _plan_lines(ui, views, bool(found["errors"]), found.get("doubts", ()), found.get("paused", ()))
     ui.troubles(found["errors"])
     return code
 
@@ -80,13 +80,15 @@ def _show_plan(ui: Ui, report: PassReport) -> None:
         ui.emit(found)
     else:
         views = [PlanView.of_plan(one) for one in report.remotes]
-        _plan_lines(ui, views, bool(report.troubles), doubts_json(report))
+        _plan_lines(ui, views, bool(report.troubles), doubts_json(report), report.paused)
     ui.troubles({"where": one.where, "message": one.message} for one in report.troubles)
 
 
-def _plan_lines(ui: Ui, views: Sequence[PlanView], trouble: bool, doubts: Iterable[Mapping[str, str]]) -> None:
+def _plan_lines(
+    ui: Ui, views: Sequence[PlanView], trouble: bool, doubts: Iterable[Mapping[str, str]], paused: Sequence[str]
+) -> None:
     said = [doubt["reason"] for doubt in doubts]
-    ui.show(plan_lines(views, trouble, width=ui.width, verbose=ui.verbose, quiet=ui.quiet, doubts=said))
+    ui.show(plan_lines(views, trouble, width=ui.width, verbose=ui.verbose, quiet=ui.quiet, doubts=said, paused=paused))
 
 
 def sync(ui: Ui, remote: str | None) -> int:

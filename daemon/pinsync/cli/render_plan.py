@@ -80,15 +80,15 @@ class _Gathered:
 
 def plan_lines(
     views: Sequence[PlanView], trouble: bool, *, width: int | None, verbose: bool, quiet: bool = False,
-    now: float | None = None, doubts: Sequence[str] = (),
+    now: float | None = None, doubts: Sequence[str] = (), paused: Sequence[str] = (),
 ) -> Iterator[Line]:  # fmt: skip
     """The lines of `pinsync plan`. `trouble`: something could not be read, as the errors after it will say.
 
-    `doubts`: why removals are held, whether there are any or not.
+    `doubts`: why removals are held, whether there are any or not. `paused`: remotes that a person paused.
     """
     at = time.time() if now is None else now
     all_gathered = [_gather(view) for view in views]
-    yield _verdict(all_gathered, trouble, len(doubts))
+    yield _verdict(all_gathered, trouble, len(doubts), paused)
     if quiet:
         return
     for doubt in doubts:
@@ -109,7 +109,7 @@ def _gather(view: PlanView) -> _Gathered:
     return gathered
 
 
-def _verdict(remotes: Sequence[_Gathered], trouble: bool, doubts: int) -> Line:
+def _verdict(remotes: Sequence[_Gathered], trouble: bool, doubts: int, paused: Sequence[str]) -> Line:
     total: Counter[tuple[str, str]] = Counter()
     for gathered in remotes:
         total.update(gathered.counts)
@@ -130,6 +130,9 @@ def _verdict(remotes: Sequence[_Gathered], trouble: bool, doubts: int) -> Line:
     if not parts:
         if trouble:
             return line(("Nothing is planned, but not everything could be read.", "bold red"))
+        if paused:
+            are = "is" if len(paused) == 1 else "are"
+            return line((f"Nothing to do, and {listed(paused)} {are} paused.", "bold magenta"))
         return line(("Nothing to do: everything is as it should be.", "bold green"))
     style = "bold magenta" if held or doubts else "bold"
     return line((f"{', '.join(parts)}.", style), " Not everything could be read." if trouble else "")
