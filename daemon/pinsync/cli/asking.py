@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pinsync.errors import LedgerDamaged, PinsyncError, StateError, StateHeld
+from pinsync.errors import ConfigError, LedgerDamaged, PinsyncError, StateError, StateHeld
+
+from .ui import chosen
 
 if TYPE_CHECKING:
     from pinsync.service.client import DaemonClient
     from pinsync.settings.model import Settings
+
+    from .ui import Ui
 
 
 def find(settings: Settings) -> DaemonClient | None:
@@ -17,6 +21,44 @@ def find(settings: Settings) -> DaemonClient | None:
     from pinsync.service.client import DaemonClient
 
     return DaemonClient.find(settings, os.environ)
+
+
+def in_force(ui: Ui, remote: str | None) -> tuple[Settings, DaemonClient | None]:
+    """The configuration, with `remote` one of its remotes. Where it cannot be used, the daemon that goes on with the
+    last good one, and settings that tell no more than where it was found; that is told as a warning.
+
+    Raises `ConfigError` where no such daemon answers, `UsageError` for a remote that there is not.
+    """
+    try:
+        settings = ui.settings()
+    except ConfigError as error:
+        settings, daemon = despite(ui, error)
+        first, *more = str(error).split("\n")
+        some = f" (and {len(more)} more lines)" if more else ""
+        ui.warn(
+            f"the configuration cannot be used, so the daemon was asked, which has the last good one: {first}{some}"
+        )
+        return settings, daemon
+    chosen(settings, remote)
+    return settings, None
+
+
+def despite(ui: Ui, error: ConfigError) -> tuple[Settings, DaemonClient]:
+    """The daemon that began with the file that cannot be used any more, and where it was found.
+
+    Raises `error` for none.
+    """
+    from pinsync.settings.stand_in import stand_in
+
+    settings = stand_in(ui.config, os.environ)
+    try:
+        daemon = find(settings) if settings is not None else None
+        theirs = daemon.status()["config"] if daemon is not None else None
+    except PinsyncError:
+        raise error from None
+    if settings is None or daemon is None or theirs != (str(settings.source.path) if settings.source.path else None):
+        raise error
+    return settings, daemon
 
 
 def instead(settings: Settings, error: PinsyncError) -> DaemonClient:

@@ -93,9 +93,8 @@ def _plan_lines(
 
 def sync(ui: Ui, remote: str | None) -> int:
     """`pinsync sync`."""
-    settings = ui.settings()
-    chosen(settings, remote)
-    daemon = asking.find(settings)
+    settings, last_good = asking.in_force(ui, remote)
+    daemon = last_good or asking.find(settings)
     if daemon is not None:
         theirs = daemon.status(None, None).get("config")
         if theirs != (str(settings.source.path) if settings.source.path else None):
@@ -109,7 +108,8 @@ def sync(ui: Ui, remote: str | None) -> int:
         except KeyboardInterrupt:
             ui.tell("not waited for: the daemon goes on with its pass; `pinsync status` shows it")
             raise
-        return _conclude(ui, found, code)
+        code = _conclude(ui, found, code)
+        return ConfigError.exit_code if last_good else code
     return _sync_here(ui, settings, remote)
 
 

@@ -24,8 +24,7 @@ HELD = 4
 
 def approve(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool, now: bool) -> int:
     """`pinsync approve`."""
-    settings = ui.settings()
-    chosen(settings, remote)
+    settings, daemon = asking.in_force(ui, remote)
     cids = parsed(texts)
     if cids and everything:
         raise UsageError("give CIDs or --all, not both")
@@ -35,7 +34,7 @@ def approve(ui: Ui, remote: str | None, texts: Sequence[str], everything: bool, 
         raise UsageError(
             "say what to release: CIDs, or --all for everything that the last pass held; `pinsync plan` shows it"
         )
-    daemon = asking.find(settings)
+    daemon = daemon or asking.find(settings)
     shown = False
     digest: str | None = None
     if not cids:

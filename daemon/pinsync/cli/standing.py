@@ -29,9 +29,8 @@ def status(ui: Ui, cid: str | None, remote: str | None, watch: bool) -> int:
     """`pinsync status`."""
     try:
         settings = ui.settings()
-    except ConfigError:
-        ui.tell("the configuration cannot be used; a daemon that runs already goes on with the last good one")
-        raise
+    except ConfigError as error:
+        return _despite(ui, error, cid, remote)
     chosen(settings, remote)
     if watch:
         return _watch(ui, settings, remote, cid)
@@ -41,6 +40,26 @@ def status(ui: Ui, cid: str | None, remote: str | None, watch: bool) -> int:
     else:
         ui.show(_lines(ui, found, cid, settings, ui.width))
     return code
+
+
+def _despite(ui: Ui, error: ConfigError, cid: str | None, remote: str | None) -> int:
+    """What the daemon says, which goes on with the last good configuration; exit code 2. Raises `error` without one."""
+    try:
+        settings, daemon = asking.despite(ui, error)
+    except ConfigError:
+        ui.tell("the configuration cannot be used; a daemon that runs already goes on with the last good one")
+        raise
+    found = daemon.status(remote, str(_cid(cid)) if cid is not None else None)
+    if cid is None:
+        found["daemon"]["config_error"] = found["daemon"].get("config_error") or str(
+            error
+        )  # it may not have looked yet
+    if ui.json:
+        ui.emit({**found, "errors": said(error)})
+    else:
+        ui.show(_lines(ui, found, cid, settings, ui.width))
+    ui.complain(str(error))
+    return error.exit_code
 
 
 def read(settings: Settings, remote: str | None, cid: str | None = None) -> tuple[dict[str, Any], int]:

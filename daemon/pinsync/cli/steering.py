@@ -22,12 +22,11 @@ MOST_REASON = 500  # characters
 
 def retry(ui: Ui, remote: str | None, texts: Sequence[str], failed: bool) -> int:
     """`pinsync retry`."""
-    settings = ui.settings()
-    chosen(settings, remote)
+    settings, daemon = asking.in_force(ui, remote)
     cids = parsed(texts)
     if bool(cids) == failed:
         raise UsageError("say what to try again: CIDs, or --failed for all that failed or were refused; not both")
-    daemon = asking.find(settings)
+    daemon = daemon or asking.find(settings)
     if daemon is not None:
         found = daemon.retry(remote, [str(cid) for cid in cids], by=somebody())
     else:
@@ -45,10 +44,9 @@ def retry(ui: Ui, remote: str | None, texts: Sequence[str], failed: bool) -> int
 
 def disown(ui: Ui, remote: str | None, texts: Sequence[str]) -> int:
     """`pinsync disown`."""
-    settings = ui.settings()
-    chosen(settings, remote)
+    settings, daemon = asking.in_force(ui, remote)
     cids = parsed(texts)
-    daemon = asking.find(settings)
+    daemon = daemon or asking.find(settings)
     if daemon is not None:
         found = daemon.disown(remote, [str(cid) for cid in cids], by=somebody())
     else:
@@ -66,8 +64,7 @@ def disown(ui: Ui, remote: str | None, texts: Sequence[str]) -> int:
 
 def pause(ui: Ui, remote: str | None, length: str | None, until: str | None, reason: str | None) -> int:
     """`pinsync pause`."""
-    settings = ui.settings()
-    chosen(settings, remote)
+    settings, daemon = asking.in_force(ui, remote)
     now = time.time()
     if length is not None and until is not None:
         raise UsageError("give --for or --until, not both; nothing was paused")
@@ -76,7 +73,7 @@ def pause(ui: Ui, remote: str | None, length: str | None, until: str | None, rea
     why = " ".join((reason or "").split())
     if len(why) > MOST_REASON:
         raise UsageError(f"--reason is longer than {MOST_REASON} characters; nothing was paused")
-    daemon = asking.find(settings)
+    daemon = daemon or asking.find(settings)
     if daemon is not None:
         found = daemon.pause(remote, span, end, why, by=somebody())
     else:
@@ -96,8 +93,8 @@ def pause(ui: Ui, remote: str | None, length: str | None, until: str | None, rea
 
 def resume(ui: Ui, remote: str | None) -> int:
     """`pinsync resume`; exit code 0 also where nothing was paused."""
-    settings = ui.settings()
-    daemon = asking.find(settings)
+    settings, daemon = asking.in_force(ui, None)
+    daemon = daemon or asking.find(settings)
     now = time.time()
     if daemon is not None:
         found = daemon.resume(remote, by=somebody())
