@@ -311,6 +311,40 @@ def test_words_stand_between_the_passes_in_the_order_of_time(mirror: Mirror) -> 
     assert "alice" in lines[1] and "disk" in lines[1]
 
 
+def shown(*events: dict[str, Any], width: int | None = None, verbose: bool = False) -> list[str]:
+    empty = {"who": None, "remote": None, "cid": None, "pins": 0, "details": None}
+    found = {"passes": [], "events": [{**empty, "at": "2026-11-23T05:00:00Z", **one} for one in events], "more": False}
+    return [plain(one) for one in history_lines(found, width=width, verbose=verbose)]
+
+
+FAILING = {
+    "kind": "verdict", "remote": "spec",
+    "details": "remote spec: failing: spec: no connection to https://api.example.org/pins after five tries in 20 s",
+}  # fmt: skip
+TOLD = {"kind": "notified", "details": "webhook h.example: pinsync on web-1: remote spec is failing (200)"}
+
+
+def test_a_change_names_its_remote_once_and_those_who_heard_of_it() -> None:
+    [line] = shown(FAILING, TOLD, {**TOLD, "details": "command: pinsync on web-1: remote spec is failing (exit 0)"})
+    assert line.count("spec") == 1
+    assert "remote spec: failing: no connection to https://api.example.org/pins" in line
+    assert line.endswith("in 20 s; told: webhook h.example and command")
+    assert len(shown(FAILING, TOLD, verbose=True)) == 2
+    assert len(shown(TOLD)) == 1, "the change itself is from an earlier time"
+    [over] = shown({"kind": "verdict", "remote": "spec", "details": "remote spec: failing: over"})
+    assert over.endswith("remote spec: failing: over")
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_no_reason_is_cut_off_however_narrow_it_is(width: int) -> None:
+    lines = shown(FAILING, TOLD, {"kind": "paused", "who": "alice", "details": f"until resumed: {'new disk ' * 20}"},
+                  width=width)  # fmt: skip
+    assert all(len(line) <= width for line in lines)
+    words = " ".join(" ".join(lines).split())
+    assert "after five tries in 20 s; told: webhook h.example" in words
+    assert words.endswith("new disk " * 19 + "new disk")
+
+
 def test_a_life_is_told_with_its_requests_and_folded_where_it_is_long(mirror: Mirror) -> None:
     mirror.pin("a")
     mirror.sync()

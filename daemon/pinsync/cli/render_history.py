@@ -6,7 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from .text import Cell, Line, clock, counted, day, duration, line, listed, local, number, paragraph, parse_time, table
+from .text import (
+    Cell,
+    Line,
+    clock,
+    counted,
+    day,
+    duration,
+    line,
+    listed,
+    local,
+    number,
+    paragraph,
+    parse_time,
+    placed,
+    table,
+)
 
 _VERDICT = {
     0: ("in sync", "green"), 1: ("failing", "red"), 2: ("manifest wrong", "red"), 3: ("converging", "cyan"),
@@ -16,6 +31,7 @@ _DID = ("added", "updated", "removed", "retried", "refused")
 _STAND = ("waiting", "held")
 _STYLE = {"failed": "red", "unclear": "yellow", "open": "yellow", "moot": "dim"}
 _UNCLEAR = {"unclear": "no clear answer", "open": "no answer noted"}
+NARROW = 30  # columns that words have room in beside others
 _SLOW = 10.0  # seconds from a request to its answer that are told apart
 
 Pass = Mapping[str, Any]
@@ -30,7 +46,8 @@ def history_lines(found: Mapping[str, Any], *, width: int | None, verbose: bool 
         yield line(("… and earlier ones: --limit N, or --since TIME", "dim"))
     things = [(one["started_at"], [one]) for one in found["passes"]]
     told: list[tuple[str, Any]] = [(at, ("pass", ones)) for at, ones in _grouped(things, verbose)]
-    told += [(one["at"], ("event", one)) for one in found["events"]]
+    events = found["events"] if verbose else list(_with_receivers(found["events"]))
+    told += [(one["at"], ("event", one)) for one in events]
     told.sort(key=lambda one: one[0])
     rows: list[list[Cell]] = []
     below: list[list[Line]] = []
@@ -41,9 +58,29 @@ def history_lines(found: Mapping[str, Any], *, width: int | None, verbose: bool 
         else:
             rows.append(_passes(thing, newest=thing[-1] is found["passes"][-1]))
             below.append(list(_below(thing[-1], width, verbose)))
-    for shown, more in zip(table(rows, "<<><<", indent=0, width=width), below, strict=True):
-        yield shown
+    for row, shown, more in zip(rows, table(rows, "<<><<", indent=0), below, strict=True):
+        if row[-1]:
+            yield from _folded(shown, width)
+        else:
+            yield shown
         yield from more
+
+
+def _with_receivers(events: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """One line for each change: whom it was told to stands with it, the last of those that came at the same time."""
+    changes = [place for place, one in enumerate(events) if one["kind"] == "verdict"]
+    heard: dict[int, list[str]] = {}
+    left: set[int] = set()
+    for place, one in enumerate(events):
+        of = max((change for change in changes if change < place), default=None)
+        if one["kind"] == "notified" and of is not None:
+            heard.setdefault(of, []).append((one["details"] or "").partition(": pinsync on ")[0])
+            left.add(place)
+    for place, one in enumerate(events):
+        if told := [*dict.fromkeys(heard.get(place, ()))]:
+            yield {**one, "details": f"{(one['details'] or '').rstrip('.')}; told: {listed(told)}"}
+        elif place not in left:
+            yield one
 
 
 def _grouped(things: Sequence[tuple[str, list[Pass]]], verbose: bool) -> Iterator[tuple[str, list[Pass]]]:
@@ -85,8 +122,7 @@ def _passes(ones: list[Pass], newest: bool) -> list[Cell]:
 
 def _below(one: Pass, width: int | None, verbose: bool) -> Iterator[Line]:
     for error in one["errors"]:
-        where = "" if error["where"] in error["message"] else f"{error['where']}: "
-        yield from paragraph(f"{where}{error['message']}", width=width, indent=4, style="red")
+        yield from paragraph(placed(error["where"], error["message"]), width=width, indent=4, style="red")
     if verbose:
         for remote in one["remotes"]:
             did = _sums({"remotes": [remote]}, (*_DID, *_STAND)) or ["nothing to do"]
@@ -98,12 +134,21 @@ def _below(one: Pass, width: int | None, verbose: bool) -> Iterator[Line]:
 
 
 def _event(one: Mapping[str, Any]) -> list[Cell]:
+    at = local(parse_time(one["at"]) or 0.0)
+    if one["kind"] == "verdict" and one["details"]:  # `remote nft: failing: why`, where why may name the remote again
+        part, _, rest = one["details"].partition(": ")
+        verdict, colon, why = rest.partition(": ")
+        words = placed(part, f"{verdict}{colon}{_bare(part, why)}")
+        return [at, "", "", (one["kind"], "bold"), words]
     what = counted(one["pins"], "pin") if one["pins"] > 1 else one["cid"] or ""
     where = f"at {one['remote']}" if one["remote"] else ""
     told = " ".join(part for part in (what, where) if part)
     said = one["details"] or ""
-    at = local(parse_time(one["at"]) or 0.0)
     return [at, one["who"] or "", "", (one["kind"], "bold"), ": ".join(part for part in (told, said) if part)]
+
+
+def _bare(part: str, why: str) -> str:
+    return why.removeprefix(f"{part}: ").removeprefix(f"{part.partition(' ')[2] or part}: ")
 
 
 def life_lines(found: Mapping[str, Any], *, width: int | None) -> Iterator[Line]:
@@ -134,6 +179,10 @@ def _folded(shown: Line, width: int | None) -> Iterator[Line]:
     indent = sum(len(text) for text, _ in before)
     if width is None or indent + len(words) <= width:
         yield shown
+        return
+    if width - indent < NARROW:  # no room beside the other columns
+        yield before
+        yield from paragraph(words, width=width, indent=4, style=style)
         return
     first, *rest = list(paragraph(words, width=width, indent=indent, style=style))
     yield [*before, first[-1]]

@@ -43,6 +43,15 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def placed(where: str, message: str) -> str:
+    """`remote nft: no connection …`: a message after its place, which is said once, however the message begins."""
+    name = where.partition(" ")[2]
+    bare = message.removeprefix(f"{where}: ")
+    if name:
+        bare = bare.removeprefix(f"{name}: ")
+    return bare if where in bare else f"{where}: {bare}"
+
+
 def duration(seconds: float) -> str:
     """The two largest units: `6 d 3 h`, `12 min`, `4.2 s` under ten seconds."""
     if seconds < 9.95:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from pinsync.errors import PinsyncError, UsageError
 
-from .text import Line, line, plain
+from .text import Line, line, placed, plain
 
 if TYPE_CHECKING:
     from pinsync.settings.model import RemoteSettings, Settings
@@ -71,8 +71,7 @@ class Ui:
     def troubles(self, errors: Iterable[Mapping[str, str]]) -> None:
         """Say the `errors` of a report."""
         for error in errors:
-            where = "" if error["where"] in error["message"] else f"{error['where']}: "
-            self.complain(f"{where}{error['message']}")
+            self.complain(placed(error["where"], error["message"]))
 
     @property
     def width(self) -> int | None:
