@@ -259,8 +259,9 @@ def _node(name: str, record: SourceRecord | None) -> dict[str, Any]:
 def _manifest(settings: Settings, record: SourceRecord | None) -> dict[str, Any]:
     path = settings.manifest.path
     if path is None or record is None:
-        return {"ok": None, "path": str(path) if path else None, "pins": 0, "error": None}
-    return {"ok": record.ok, "path": str(path), "pins": record.pins or 0, "error": record.error}
+        return {"ok": None, "path": str(path) if path else None, "there": None, "pins": 0, "error": None}
+    there = record.digest is not None
+    return {"ok": record.ok, "path": str(path), "there": there, "pins": record.pins or 0, "error": record.error}
 
 
 def _run(row: Mapping[str, Any] | None) -> dict[str, Any] | None:

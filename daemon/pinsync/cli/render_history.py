@@ -31,7 +31,7 @@ _DID = ("added", "updated", "removed", "retried", "refused")
 _STAND = ("waiting", "held")
 _STYLE = {"failed": "red", "unclear": "yellow", "open": "yellow", "moot": "dim"}
 _UNCLEAR = {"unclear": "no clear answer", "open": "no answer noted"}
-NARROW = 30  # columns that words have room in beside others
+_ROOM = 30  # columns that words have room in beside others
 _SLOW = 10.0  # seconds from a request to its answer that are told apart
 
 Pass = Mapping[str, Any]
@@ -180,7 +180,7 @@ def _folded(shown: Line, width: int | None) -> Iterator[Line]:
     if width is None or indent + len(words) <= width:
         yield shown
         return
-    if width - indent < NARROW:  # no room beside the other columns
+    if width - indent < _ROOM:  # no room beside the other columns
         yield before
         yield from paragraph(words, width=width, indent=4, style=style)
         return

@@ -148,7 +148,9 @@ def _sources(report: Report, width: int | None, now: float) -> Iterator[Line]:
         rows.append([f"node {node['name']}", pins, "pins", (told, style), (node["peer_id"] or "", "dim")])
     manifest = report["sources"]["manifest"]
     if manifest["path"]:
-        good = "in force" if manifest["pins"] else "no entries"
+        good = (
+            "in force" if manifest["pins"] else "no entries" if manifest.get("there") is not False else "no such file"
+        )
         state = {True: (good, ""), False: ("unreadable; the last good one is in force", "red")}.get(
             manifest["ok"], ("not read yet" if report["last_pass"] is None else "none there", "dim")
         )

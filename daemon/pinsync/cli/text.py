@@ -8,6 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from pinsync import words
+
+counted, number, placed = words.counted, words.number, words.placed
+
 Span = tuple[str, str]
 """A text and its style, in Rich's words ("bold", "green", ""), which a pipe never sees."""
 Line = list[Span]
@@ -31,25 +35,6 @@ def plain(one: Line) -> str:
 def clean(text: str) -> str:
     """`text` with whatever is not printable replaced."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
-
-
-def number(count: int) -> str:
-    """1204 → `1,204`."""
-    return f"{count:,}"
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """1 → `1 pin`, 1204 → `1,204 pins`."""
-    return f"{number(count)} {one if count == 1 else many or one + 's'}"
-
-
-def placed(where: str, message: str) -> str:
-    """`remote nft: no connection …`: a message after its place, which is said once, however the message begins."""
-    name = where.partition(" ")[2]
-    bare = message.removeprefix(f"{where}: ")
-    if name:
-        bare = bare.removeprefix(f"{name}: ")
-    return bare if where in bare else f"{where}: {bare}"
 
 
 def duration(seconds: float) -> str:

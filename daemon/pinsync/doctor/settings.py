@@ -10,6 +10,7 @@ from pinsync.errors import ConfigError, ManifestError
 from pinsync.settings.credentials import CredentialError, load_hook
 from pinsync.settings.model import ConfigFile
 from pinsync.sources.manifest import read_manifest
+from pinsync.words import counted
 
 from .finding import About, Finding, Result
 from .patient import Patient
@@ -78,7 +79,8 @@ async def manifest(patient: Patient) -> AsyncIterator[Finding]:
         return
     files = {file.resolve() for file in found.files if file.is_file()}
     ignores = f", {len(found.ignores)} ignored" if found.ignores else ""
-    yield MANIFEST.ok("contents", f"{path}: {len(found.pins):,} pins{ignores}, in {len(files)} files")
+    there = f"{counted(len(found.pins), 'pin')}{ignores}, in {counted(len(files), 'file')}"
+    yield MANIFEST.ok("contents", f"{path}: {there}")
     before = patient.source("manifest").good_pins
     if before and not found.pins:
         yield MANIFEST.warn("size", f"it has no pins, and had {before} before", "removals are held until you approve")

@@ -27,6 +27,7 @@ from pinsync.spool import Spool
 from pinsync.status import cid_status, status
 from pinsync.steering import disown, due_again, pause, resume, retry, words
 from pinsync.steps.report import PassReport, plan_json, sync_json
+from pinsync.words import counted
 
 from .answers import adopted_json, approved_json, disowned_json, held_json, paused_json, retried_json
 from .events import Reader
@@ -142,7 +143,8 @@ class Desk:
         named = [_cid(text) for text in cids]
         at = self._clock.now()
         released = approve(self._state.ledger, remote, named, now_too=now, at=at, by=by, shown=shown)
-        self._log.info("%s approved %d held actions and %d doubts", by, len(released.pins), len(released.doubts))
+        actions, doubts = counted(len(released.pins), "held action"), counted(len(released.doubts), "doubt")
+        self._log.info("%s approved %s and %s", by, actions, doubts)
         return approved_json(released)
 
     async def adopt(self, remote: str, cids: Sequence[str], by: str) -> dict[str, Any]:
@@ -209,7 +211,7 @@ class Desk:
             raise UsageError("say which pins to disown: name their CIDs")
         names, named = self._names(remote), [_cid(text) for text in cids]
         disowned = disown(self._state.ledger, names, named, at=self._clock.now(), by=by)
-        self._log.info("%s had %d pins disowned", by, len(disowned))
+        self._log.info("%s disowned %s", by, counted(len(disowned), "pin"))
         return disowned_json(disowned)
 
     def pause(

@@ -14,6 +14,7 @@ from pinsync.house import State, mirror_id, run_pass
 from pinsync.ledger.records import Pause
 from pinsync.steering import all_paused, words
 from pinsync.steps.report import PassReport, sync_json
+from pinsync.words import placed
 
 from .between import FollowUps
 from .inforce import Configuration
@@ -317,7 +318,7 @@ class Runner:
         current = dict.fromkeys(troubles)
         fresh = [trouble for trouble in current if trouble not in self._troubles]
         for where, message in fresh[:_MOST_LINES]:
-            self._log.error("%s: %s", where, message)
+            self._log.error("%s", placed(where, message))
         if len(fresh) > _MOST_LINES:
             self._log.error("and %d more; `pinsync status` and `pinsync check` tell them", len(fresh) - _MOST_LINES)
         still = {where for where, _ in current}

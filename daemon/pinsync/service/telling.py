@@ -73,6 +73,8 @@ def counts(report: PassReport) -> str:
         words.append(f"{doubts} {'doubt' if doubts == 1 else 'doubts'}")
     if report.on_their_way:
         words.append(f"{report.on_their_way} on their way")
+    if report.missing:
+        words.append(f"{report.missing} not there yet")
     return ", ".join(words) or "nothing to do"
 
 

@@ -51,7 +51,8 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
             ledger.put_remote(_remote_record(plan, now), now)
             report.again = report.again or _can_go_on(plan, ledger)
             counts = ledger.state_counts(plan.view.settings.name)
-            report.on_their_way += sum(counts[state] for state in (PinState.QUEUED, PinState.PINNING, PinState.MISSING))
+            report.on_their_way += counts[PinState.QUEUED] + counts[PinState.PINNING]
+            report.missing += counts[PinState.MISSING]
             report.not_taken += counts[PinState.FAILED] + counts[PinState.REFUSED]
         ledger.finish_run(
             run, now, good=report.good, exit_code=report.exit_code(), report=json.dumps(sync_json(report))

@@ -24,7 +24,8 @@ class PassReport:
     seconds: float = 0.0
     dry: bool = False
     troubles: list[Trouble] = field(default_factory=list)
-    on_their_way: int = 0  # wanted pins queued, pinning or missing after the pass
+    on_their_way: int = 0  # wanted pins queued or pinning after the pass
+    missing: int = 0  # wanted pins that are not there after the pass
     again: bool = False  # something that waited in this pass can go on: another one is worth while soon
     not_taken: int = 0  # wanted pins failed or refused after the pass
     paused: list[str] = field(default_factory=list)  # remotes left out because a person paused them; `dry`: planned
@@ -58,7 +59,7 @@ class PassReport:
         if self.paused or self.doubts or any(plan.count(State.HELD) for plan in self.remotes):
             return 4
         states = (State.DO, State.WAITING) if self.dry else (State.WAITING,)
-        if self.on_their_way or any(plan.count(state) for plan in self.remotes for state in states):
+        if self.on_their_way or self.missing or any(plan.count(state) for plan in self.remotes for state in states):
             return 3
         return 0
 
