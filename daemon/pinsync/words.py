@@ -19,4 +19,4 @@ def placed(where: str, message: str) -> str:
     bare = message.removeprefix(f"{where}: ")
     if name:
         bare = bare.removeprefix(f"{name}: ")
-    return bare if where in bare else f"{where}: {bare}"
+    return bare if name and where in bare else f"{where}: {bare}"

@@ -23,6 +23,7 @@ from tests.mirror import Mirror
         ("remote spec", "no connection", "remote spec: no connection"),
         ("remote spec", "the token of remote spec is refused", "the token of remote spec is refused"),
         ("manifest", "pins.toml:1: no TOML", "manifest: pins.toml:1: no TOML"),
+        ("manifest", "/srv/manifest/pins.toml:1: no TOML", "manifest: /srv/manifest/pins.toml:1: no TOML"),
         ("pass", "the disk is full", "pass: the disk is full"),
     ],
 )
