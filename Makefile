@@ -6,7 +6,7 @@
 # PYTEST=…    more arguments for pytest: make test PYTEST='-k ledger -x'
 # SEED=…      repeats the chances of a `make test-faults` or `make soak`, which print theirs
 # MINUTES=…   how long `make soak` and `make fuzz` last (default 60)
-# N=… SEED=… FILE=…   for make simulate: how many histories, or which one to tell step by step
+# N=…, SEED=…, FILE=…   how many histories `make simulate` plays, or which one it tells step by step
 
 PYTHON ?=
 WORKERS ?= 2
@@ -69,7 +69,8 @@ test-container: .venv/.dev ## the image of the Containerfile, built and run with
 
 simulate: .venv/.dev ## histories on simulated time, N=100000 of them, or one: SEED=… or FILE=…
 	@PYTHONHASHSEED=0 PYTHONPATH=daemon $(BIN)/python -m tests.simulation --histories $(or $(N),3000) \
-	--workers $(or $(WORKERS),2) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED)) $(if $(FILE),--file '$(FILE)')
+	--workers $(or $(WORKERS),2) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(BRIEF),--brief $(BRIEF)) $(if $(FILE),--file '$(FILE)')
 
 simulate-planted: .venv/.dev ## how many histories it takes to find each bug that was planted
 	@PYTHONHASHSEED=0 PYTHONPATH=daemon $(BIN)/python -m tests.simulation --planted --histories $(or $(N),3000)

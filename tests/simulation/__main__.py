@@ -2,6 +2,7 @@
 
 python -m tests.simulation [--histories N] [--first SEED] [--workers W]     many, in processes side by side
 python -m tests.simulation --seed SEED                                      one again, told, and cut down if it fails
+python -m tests.simulation --brief SEED                                     one of those that `make test` plays
 python -m tests.simulation --file HISTORY.json                              one that was cut down
 python -m tests.simulation --planted                                        how long each planted bug lives
 """
@@ -19,11 +20,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .planted import BUGS
+from .planted import BUGS, LIMIT
 from .runner import Result, Script, smaller, theatre, write
 
 CHUNK = 50  # histories that a process is given at a time
-BUG_LIMIT = 4000  # histories after which a planted bug counts as not found
 
 
 @dataclass
@@ -159,19 +159,22 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--brief", type=int, metavar="SEED")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--planted", action="store_true")
     asked = parser.parse_args()
     if asked.file is not None:
         kept = json.loads(asked.file.read_text())
         return one(Script(None, kept["spec"], kept["steps"]))
+    if asked.brief is not None:
+        return one(write(asked.brief, brief=True))
     if asked.seed is not None:
         failed = one(write(asked.seed))
         if failed:
             cut_down(asked.seed)
         return failed
     if asked.planted:
-        return planted(min(asked.histories, BUG_LIMIT)) > 0
+        return planted(min(asked.histories, LIMIT)) > 0
     return many(asked.first, asked.histories, max(1, asked.workers)) > 0
 
 

@@ -71,7 +71,7 @@ class Judge:
                 self._removal(watch, remote, account, row, before, origins)
         elif since is None:
             self._removal(watch, remote, account, row, before, origins)
-        elif since < self._last_chance(watch, remote):
+        elif max(since, account.stirred) < self._last_chance(watch, remote):
             if any(one.live for one in alike.values()) and not any(one.live for one in left):
                 raise Violation(2, f"{remote}: {row.requestid} was deleted, and with it the last pin of what is wanted")
             if not any(one.status == "pinned" for one in left):

@@ -31,18 +31,18 @@ class Script:
     steps: list[list[Any]] = field(default_factory=list)
 
 
-def write(seed: int) -> Script:
-    """The history of a seed: always the same."""
-    chance = Random(seed)
-    spec = _spec(chance)
-    return Script(seed, spec, _steps(chance, spec))
+def write(seed: int, *, brief: bool = False) -> Script:
+    """The history of a seed: always the same. `brief`: another, half as long, of one mirror and one remote."""
+    chance = Random(f"brief {seed}" if brief else seed)
+    spec = _spec(chance, brief)
+    return Script(seed, spec, _steps(chance, spec, brief))
 
 
-def _spec(chance: Random) -> dict[str, Any]:
-    many = chance.random() < 0.05
-    names = ["east", "west"][: 1 if many or chance.random() < 0.75 else 2]
+def _spec(chance: Random, brief: bool) -> dict[str, Any]:
+    many = chance.random() < 0.05 and not brief
+    names = ["east", "west"][: 1 if brief or many or chance.random() < 0.75 else 2]
     remotes = [_remote(chance, name, many) for name in names]
-    mirrors = [_mirror(chance, names) for _ in range(2 if chance.random() < 0.12 else 1)]
+    mirrors = [_mirror(chance, names) for _ in range(2 if chance.random() < 0.12 and not brief else 1)]
     contents = chance.randint(14, 30) if many else chance.choice((2, 2, 3, 3, 4, 5, 6, 8))
     return {"salt": chance.getrandbits(30), "contents": contents, "remotes": remotes, "mirrors": mirrors}
 
@@ -200,7 +200,7 @@ def _stillness(chance: Random) -> list[list[Any]]:
 _THEMES = (_stillness, _bleed, _reborn, _renamed, _late_list, _closed, _failing)
 
 
-def _steps(chance: Random, spec: dict[str, Any]) -> list[list[Any]]:
+def _steps(chance: Random, spec: dict[str, Any], brief: bool) -> list[list[Any]]:
     manifest = any(mirror["manifest"] for mirror in spec["mirrors"])
     between, meanwhile = _deck(_BETWEEN, manifest=manifest), _deck(_MEANWHILE, manifest=manifest)
     contents, steps = spec["contents"], list[list[Any]]()
@@ -215,8 +215,8 @@ def _steps(chance: Random, spec: dict[str, Any]) -> list[list[Any]]:
     if chance.random() < 0.3:
         steps.append(["foreign-add", chance.randrange(4), chance.randrange(400), chance.randrange(9), 0])
     wild = chance.random()  # some histories are calm, in some everything happens
-    theme = chance.choice(_THEMES) if chance.random() < 0.3 else None
-    for turn in range(chance.randint(2, 3 if theme else 5)):
+    theme = chance.choice(_THEMES) if chance.random() < 0.3 and not brief else None
+    for turn in range(2 if brief else chance.randint(2, 3 if theme else 5)):
         steps.append(["pass", _pass(chance, wild, meanwhile, len(spec["mirrors"]), first=turn == 0)])
         steps.append(["later", chance.choice(GAPS)])
         if theme and turn == 1:

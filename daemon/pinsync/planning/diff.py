@@ -163,7 +163,8 @@ def _wanted(
         entry = _sighted(entry, best, "foreign", view)
         if view.traits.id_is_cid is not False:
             return replace(entry, error=_failure(best, "the pin is not ours, so it is not posted again")), ()
-        return entry, _add(want, view, f"a pin that is not ours ({best.requestid}) failed; ours is put beside it")
+        reason = f"a pin that is not ours ({best.requestid}) failed; ours is put beside it"
+        return entry, _add(want, view, reason, lookup=True)
     if not live:
         return _failed(want, ours, entry, view)
     return _live(want, live, rows, ours, entry, view)
@@ -399,8 +400,8 @@ def _unwanted(
         why = _cause(want, before, view, told)  # also where nothing is removed yet: the next pass cannot tell
     if ours:
         entry = _sighted(entry, _best(ours), "ours", view)
-    elif not (entry.was_there == "ours" or entry.unclear) or (view.listed == "complete" and not why):
-        return None, ()  # kept with its reason otherwise: a list may lag, and show it again
+    elif view.listed == "complete" and (not why or not (entry.was_there == "ours" or entry.unclear)):
+        return None, ()  # kept otherwise: a list may lag, or a request be under way whose answer nobody noted
     if entry.wanted or entry.follow_at is not None:
         entry = replace(entry, wanted=False, follow_at=None, attempts=0, next_try=None, error=None)
     if why != entry.unwanted_why:
