@@ -218,6 +218,20 @@ def test_an_update_whose_new_pin_fails_is_not_made_again_in_each_pass(tmp_path: 
     assert mirror.emulator.mutations == before
 
 
+def test_a_service_that_makes_no_pin_beside_anothers_failed_one_is_not_asked_in_each_pass(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, "mock")
+    mirror.seed("a", name="theirs", status=PinStatus.FAILED)
+    mirror.later(60)
+    mirror.pin("a", "b")
+    mirror.sync()
+    before = mirror.emulator.mutations
+    mirror.sync()
+    assert mirror.emulator.mutations == before
+    mirror.later(61)
+    mirror.sync()
+    assert mirror.emulator.mutations == before + 1
+
+
 def test_a_failed_pin_that_no_list_shows_waits_for_its_next_try_all_the_same(tmp_path: Path) -> None:
     mirror = Mirror(tmp_path)
     mirror.pin("a", "b")

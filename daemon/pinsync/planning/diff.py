@@ -164,6 +164,8 @@ def _wanted(
         if view.traits.id_is_cid is not False:
             return replace(entry, error=_failure(best, "the pin is not ours, so it is not posted again")), ()
         reason = f"a pin that is not ours ({best.requestid}) failed; ours is put beside it"
+        if entry.attempts and not due(entry.next_try, view.now, RETRY_CAP):
+            return entry, _add(want, view, reason, State.WAITING, "backoff", entry.next_try)
         return entry, _add(want, view, reason, lookup=True)
     if not live:
         return _failed(want, ours, entry, view)
