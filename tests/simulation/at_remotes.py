@@ -18,6 +18,7 @@ KNOBS: tuple[dict[str, Any], ...] = (
     {"max_limit": 10, "over_limit": "clamp"}, {"default_limit": 10, "limit_honoured": False}, {"list_lag": 60.0},
     {"list_delay": 2.0}, {"settle": 600.0}, {"settle": 0.0}, {"skew": -90.0}, {"skew": 3600.0},
     {"name_filter": "ignored"}, {"status_default": "all"}, {"created_unique": False}, {"latency": 0.5},
+    {"meta_allowed": False, "meta_kept": False},
 )  # fmt: skip
 
 

@@ -246,7 +246,8 @@ class Oracle(Judge):
             by_key.setdefault(row.key, []).append(row)
         for key, name in watch.wishes.wanted(remote).items():
             alike = by_key.get(key, [])
-            if not any(row.status == "pinned" for row in alike):
+            failed = bool(alike) and not account.requeues and all(row.status == "failed" for row in alike)
+            if not failed and not any(row.status == "pinned" for row in alike):
                 said = ", ".join(f"{row.requestid} {row.status}" for row in alike) or "nothing"
                 return f"{remote}: {key.hex()[-8:]} ({name}) is wanted and not pinned: {said}"
             ours = [row for row in alike if watch.owns(remote, row.seq, account.origins[row.seq])]

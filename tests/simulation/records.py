@@ -56,7 +56,8 @@ class Account:
     keeps_meta: bool = True
     deletes_all: bool = False
     id_is_cid: bool = False
-    resets: bool = False  # a POST makes an old record look new
+    requeues: bool = True  # a POST makes a failed pin be tried again
+    resets: bool = False  # nobody can tell by its times whether a record was there before
     lies: bool = False
     blind: bool = False  # what its lists leave out is not found by a look-up either
     wobbles: bool = False  # what was there was out of sight at some time

@@ -56,7 +56,8 @@ def _remote(chance: Random, name: str, many: bool) -> dict[str, Any]:
     if many:
         knobs.update(max_limit=10, over_limit="clamp")
     # Twenty pins on pages of ten in no order, with no filter that works, cannot be listed: nothing is claimed of that.
-    return {"name": name, "profile": chance.choice(PROFILES[:-1] if many else PROFILES), "knobs": knobs}
+    profile = chance.choice(PROFILES[:-1] if many else PROFILES)
+    return {"name": name, "profile": profile, "knobs": knobs, "dated": chance.random() < 0.92}
 
 
 def _mirror(chance: Random, remotes: list[str]) -> dict[str, Any]:

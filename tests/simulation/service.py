@@ -32,8 +32,9 @@ _BEFORE = ("refused", "lost-before", "timeout-before", "status", "html", "echo")
 class SimRemote:
     """A remote with two accounts: ours, and the one that another token opens."""
 
-    def __init__(self, name: str, behaviour: Behaviour, clock: SimClock, seed: int) -> None:
+    def __init__(self, name: str, behaviour: Behaviour, clock: SimClock, seed: int, *, dated: bool = True) -> None:
         self.name = name
+        self.dated = dated  # answers tell the service's time
         self.emulators = [Emulator(behaviour, token=TOKEN, clock=clock, seed=seed + at) for at in range(2)]
         self.accounts = [Account(name, self._look_at(emulator), clock.monotonic) for emulator in self.emulators]
         self.at = 0
@@ -62,7 +63,8 @@ class SimRemote:
             emulator.become(**knobs)  # type: ignore[arg-type]
             b = emulator.behaviour
             account.keeps_meta, account.deletes_all = b.meta_kept, b.delete_takes_all
-            account.id_is_cid, account.resets = b.requestid == "cid", b.created_reset_by_repost
+            account.requeues = b.repost == "new-row" or b.repost_requeues_failed
+            account.id_is_cid, account.resets = b.requestid == "cid", b.created_reset_by_repost or not self.dated
             late = b.list_delay > 0
             account.lies, account.blind = account.lies or late, account.blind or late
             account.wobbles = account.wobbles or late
@@ -133,7 +135,9 @@ class Wire(httpx.AsyncBaseTransport):
         if request.method != "DELETE" and answer.status < 300 and fault in ("", "slow", "twice", "late"):
             ids = {json.loads(f'"{found}"') for found in _ID.findall(answer.body.decode())}
             mirror.oracle.answered(mirror.watch, remote.name, request.method, requestid, ids)
-        headers = [("date", formatdate(remote.emulator.server_time(), usegmt=True)), *answer.headers.items()]
+        headers = list(answer.headers.items())
+        if remote.dated:
+            headers.append(("date", formatdate(remote.emulator.server_time(), usegmt=True)))
         if answer.content_type is not None:
             headers.append(("content-type", answer.content_type))
         return httpx.Response(answer.status, headers=headers, content=answer.body)

@@ -50,7 +50,8 @@ class World(AtSources, AtRemotes):
         self.oracle = Oracle()
         self.done: Counter[str] = Counter()  # actions by name
         self.remotes = {
-            one["name"]: SimRemote(one["name"], _behaviour(one), self.clock, spec["salt"]) for one in spec["remotes"]
+            one["name"]: SimRemote(one["name"], _behaviour(one), self.clock, spec["salt"], dated=one.get("dated", True))
+            for one in spec["remotes"]
         }
         self.mirrors: list[SimMirror] = []
         for number, one in enumerate(spec["mirrors"]):
