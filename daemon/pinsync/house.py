@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pinsync.paths import present
+
 from .clock import Clock, SystemClock
 from .errors import ConfigError, LedgerDamaged, Problem, StateError
 from .ledger.copies import set_aside
@@ -252,7 +254,7 @@ def reading(settings: Settings) -> Iterator[Ledger | None]:
     """The ledger to read, while another may write it; None where there is none yet. Raises `StateError`."""
     path = settings.state.path
     store = Store.read(path)
-    if store is None and path.exists() and remembered(path) is not None:
+    if store is None and present(path) and remembered(path) is not None:
         raise damaged(path, "the file is empty", certain=True)
     try:
         ledger = Ledger(store) if store else None

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pinsync.paths import present
+
 _ID = re.compile(r"[0-9a-f]{32}")
 _SALT = b"pinsync: which machine a mirror runs on"
 _FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
@@ -22,7 +24,7 @@ def machine_of(env: Mapping[str, str], root: Path = Path("/")) -> str | None:
     if (
         env.get("container")
         or env.get("KUBERNETES_SERVICE_HOST")
-        or any(_under(root, one).exists() for one in _CONTAINER)
+        or any(present(_under(root, one)) for one in _CONTAINER)
     ):
         return None
     for path in _FILES:

@@ -84,7 +84,8 @@ class AtRemotes(Stage):
         row = self._row(remote, which)
         if row is not None:
             remote.emulator.set_status(row.requestid, _STATUSES[status % 4], "no providers found")
-        self.oracle.tick()
+            origin = remote.account.origins[row.seq]
+            origin.turned, origin.told = self.oracle.tick(), remote.account.time() + remote.account.list_lag
 
     def do_mass_fail(self, r: int) -> None:
         remote = self._remote(r)

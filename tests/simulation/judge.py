@@ -8,6 +8,7 @@ from .truth import Row, Rows
 DAY = 86400.0
 SHARE_FLOOR = 5  # "The share never holds five removals or fewer"
 AGAIN = 55.0  # seconds in which the same is not asked for twice: the first pause after a failure is a minute
+LOOK = 30.0  # seconds from a look to the request that it leads to
 Posted = tuple[bytes, str | None]
 
 
@@ -31,6 +32,8 @@ class Judge:
         mine = [one for one in same if watch.owns(remote, one.seq, origins[one.seq])]
         if any(not origins[one.seq].unclaimed for one in mine):  # an update beside one that nobody can know to be ours
             mine = [one for one in mine if not origins[one.seq].unclaimed]
+        # One that had failed, and came to life after the last look, is made anew with reason.
+        mine = [one for one in mine if self._could_see(watch, remote, account, origins[one.seq])]
         if account.blind or (account.lies and watch.forgot):
             mine = [one for one in mine if watch.shown(remote, one.requestid)]
         if any(one.name == row.name for one in mine):
@@ -76,6 +79,9 @@ class Judge:
                 raise Violation(2, f"{remote}: {row.requestid} was deleted, and with it the last pin of what is wanted")
             if not any(one.status == "pinned" for one in left):
                 raise Violation(2, f"{remote}: {row.requestid} was deleted before its successor was pinned")
+
+    def _could_see(self, watch: Watch, remote: str, account: Account, origin: Origin) -> bool:
+        return origin.turned < self._last_chance(watch, remote) and origin.told < account.time() - LOOK
 
     def _last_chance(self, watch: Watch, remote: str) -> int:
         """What was so before this stamp could be known to whoever sends a DELETE now.

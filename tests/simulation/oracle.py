@@ -259,6 +259,8 @@ class Oracle(Judge):
         for row in rows.values():
             shared = account.deletes_all and len(by_key[row.key]) > 1
             shared = shared or (account.wobbles and (remote, row.seq) in watch.adopted)
+            # With the other mirror's record out of sight, ours was written over it: then neither takes it for its own.
+            shared = shared or (account.id_is_cid and account.lies and len(self.watches) > 1)
             elsewhere = watch.wishes.routed(row.key)
             shared = shared or (bool(elsewhere) and not self._pinned(watch, elsewhere, row.key))
             mine = watch.owns(remote, row.seq, account.origins[row.seq])

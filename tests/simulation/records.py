@@ -25,6 +25,7 @@ class Origin:
     `unsure`: a mirror that may take it for its own: it was made by others under an id that was that mirror's before,
     and the mirror had no chance to see that its own was gone; or the mirror asked for it in the same wink.
     `unclaimed`: the service keeps no mark, and nobody noted (yet) the answer that told of it.
+    `turned`: when its status last changed without a request, and from what moment on lists know it.
     """
 
     owner: str
@@ -35,6 +36,8 @@ class Origin:
     echo: bool = False
     unsure: str = ""
     unclaimed: bool = False
+    turned: int = 0
+    told: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Account:
     keeps_meta: bool = True
     deletes_all: bool = False
     id_is_cid: bool = False
+    list_lag: float = 0.0  # seconds until lists know a new status
     requeues: bool = True  # a POST makes a failed pin be tried again
     resets: bool = False  # nobody can tell by its times whether a record was there before
     lies: bool = False

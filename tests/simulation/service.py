@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from pinsync.emulator.behaviour import Behaviour
+from pinsync.emulator.behaviour import Behaviour, ErrorAnswer
 from pinsync.emulator.engine import Emulator
 from pinsync.emulator.wire import Answer
 
@@ -62,7 +62,10 @@ class SimRemote:
         for emulator, account in zip(self.emulators, self.accounts, strict=True):
             emulator.become(**knobs)  # type: ignore[arg-type]
             b = emulator.behaviour
+            if not b.meta_allowed:  # a service that refuses it says so; nobody could guess it
+                emulator.become(errors={**b.errors, "bad-pin": ErrorAnswer(400, "spec", "BAD_REQUEST")})
             account.keeps_meta, account.deletes_all = b.meta_kept, b.delete_takes_all
+            account.list_lag = b.list_lag
             account.requeues = b.repost == "new-row" or b.repost_requeues_failed
             account.id_is_cid, account.resets = b.requestid == "cid", b.created_reset_by_repost or not self.dated
             late = b.list_delay > 0

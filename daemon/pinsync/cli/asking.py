@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pinsync.errors import ConfigError, LedgerDamaged, PinsyncError, StateError, StateHeld
+from pinsync.paths import is_folder
 
 from .ui import chosen
 
@@ -72,7 +73,7 @@ def instead(settings: Settings, error: PinsyncError) -> DaemonClient:
         raise error
     client = find(settings)
     if client is None:
-        if isinstance(error, LedgerDamaged) or settings.state.path.is_dir():
+        if isinstance(error, LedgerDamaged) or is_folder(settings.state.path):
             raise error
         raise Alone(error) from error
     return client

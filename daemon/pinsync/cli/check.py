@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pinsync.errors import ConfigError, ManifestError, PinsyncError
+from pinsync.paths import is_file, present
 
 from .text import Cell, Line, counted, line, table
 from .ui import Ui, said
@@ -139,7 +140,7 @@ def _manifest(settings: Settings, found: _Found) -> None:
 
     path = settings.manifest.path
     found.manifest = {"path": str(path) if path else None, "ok": None, "pins": 0, "ignores": 0, "files": 0}
-    if path is None or (not settings.manifest.configured and not path.exists()):
+    if path is None or (not settings.manifest.configured and not present(path, unknown=True)):
         return
     try:
         manifest = read_manifest(path, remotes=[one.name for one in settings.remotes])
@@ -147,7 +148,7 @@ def _manifest(settings: Settings, found: _Found) -> None:
         found.manifest["ok"] = False
         found.wrong(error)
         return
-    files = {os.path.realpath(file) for file in manifest.files if file.is_file()}
+    files = {os.path.realpath(file) for file in manifest.files if is_file(file)}
     found.manifest |= {
         "ok": True, "pins": len(manifest.pins), "ignores": len(manifest.ignores), "files": len(files),
     }  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinsync.errors import PinsyncError, UsageError
+from pinsync.paths import is_file
 from pinsync.setup import checks, planning
 from pinsync.setup.host import Host
 from pinsync.setup.layout import UNIT, Layout, with_program
@@ -109,7 +110,7 @@ def _names(layout: Layout, choice: Choice, unit: bytes) -> list[str]:
     names = [f"{one.name}.token" for one in planning.from_credentials(choice.settings.remotes)]
     others = [*(f"{node.name}.authorization" for node in choice.settings.nodes), "kubo.authorization",
               "notify.webhook", "notify.heartbeat"]  # fmt: skip
-    names += [name for name in others if (layout.config_dir / name).is_file()]
+    names += [name for name in others if is_file(layout.config_dir / name)]
     passed = planning.passed([unit.decode(), *drop_ins(layout)])
     return [name for name in names if name not in passed]
 

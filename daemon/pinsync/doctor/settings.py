@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from pinsync.errors import ConfigError, ManifestError
+from pinsync.paths import is_file, present
 from pinsync.settings.credentials import CredentialError, load_hook
 from pinsync.settings.model import ConfigFile
 from pinsync.sources.manifest import read_manifest
@@ -65,7 +66,7 @@ async def manifest(patient: Patient) -> AsyncIterator[Finding]:
     if path is None:
         yield MANIFEST.skip("contents", "none is configured")
         return
-    if not patient.settings.manifest.configured and not path.exists():
+    if not patient.settings.manifest.configured and not present(path, unknown=True):
         yield MANIFEST.skip("contents", f"none: there is no {path}")
         return
     try:
@@ -77,7 +78,7 @@ async def manifest(patient: Patient) -> AsyncIterator[Finding]:
             "mend it; until then the last good one is in force, and nothing is removed for its sake", wrong=True,
         )  # fmt: skip
         return
-    files = {file.resolve() for file in found.files if file.is_file()}
+    files = {file.resolve() for file in found.files if is_file(file)}
     ignores = f", {len(found.ignores)} ignored" if found.ignores else ""
     there = f"{counted(len(found.pins), 'pin')}{ignores}, in {counted(len(files), 'file')}"
     yield MANIFEST.ok("contents", f"{path}: {there}")

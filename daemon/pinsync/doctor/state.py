@@ -17,6 +17,7 @@ from pinsync.ledger.lock import holder, lock_of
 from pinsync.ledger.pauses import fresh_since
 from pinsync.ledger.schema import VERSION
 from pinsync.ledger.store import Store
+from pinsync.paths import is_folder, present
 from pinsync.settings.model import Settings
 from pinsync.settings.places import default_state
 from pinsync.status import STALE_AFTER, status
@@ -37,8 +38,8 @@ async def state(patient: Patient) -> AsyncIterator[Finding]:
     default = default_state(settings.source, patient.env)
     why = "the place for this configuration" if path == default else "as [state] path says"
     yield STATE.ok("place", f"{path}: {why}")
-    nearest = next(there for there in (path.parent, *path.parent.parents) if there.exists())
-    if not path.parent.is_dir():
+    nearest = next(there for there in (path.parent, *path.parent.parents) if present(there))
+    if not is_folder(path.parent):
         yield _to_come(path, nearest)
     else:
         for finding in _directory(path):
@@ -194,7 +195,7 @@ def _mark(patient: Patient, settings: Settings) -> Finding:
     if settings.mirror.id:
         return STATE.ok("mirror id", f"{mark}, as [mirror] id says")
     beside = settings.state.path.with_name(ID_FILE)
-    if not beside.exists():
+    if not present(beside):
         if patient.ledger is not None:
             return STATE.warn(
                 "mirror id",

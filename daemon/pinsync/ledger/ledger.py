@@ -31,6 +31,7 @@ from .records import Event, OpenIntent, Pending, RemoteRecord, Settled, SourceRe
 from .store import Store
 
 DAY = 86400.0
+LEFT = "left "  # of a fact's name: what a source had that is not configured for now
 _ENTRY = (
     "key, cid, wanted, state, since, sources, unwanted_since, unwanted_why, requestid, created, was_there, missing, "
     "attempts, next_try, error, follow_at, follows, declined, unclear"
@@ -349,8 +350,19 @@ class Ledger:
         self.store.execute(f"INSERT OR REPLACE INTO sources ({names}) VALUES ({marks})", tuple(values.values()))
 
     def forget_source(self, name: str) -> None:
-        """Drop a source that is not configured any more."""
+        """Drop a source that is not configured any more; what it had is remembered for when it is again."""
+        record = self.sources().get(name)
+        if record is not None and record.good_at is not None:
+            self.set_fact(f"{LEFT}{name}", json.dumps([record.good_at, record.good_pins, record.good_peer_id]))
         self.store.execute("DELETE FROM sources WHERE name = ?", (name,))
+
+    def left_source(self, name: str, kind: str) -> SourceRecord | None:
+        """What a source that is not in `sources` had when it was last read, if it ever was."""
+        kept = self.fact(f"{LEFT}{name}")
+        if kept is None:
+            return None
+        at, pins, peer_id = json.loads(kept)
+        return SourceRecord(name, kind, good_at=at, good_pins=pins, good_peer_id=peer_id)
 
     def good_manifest(self) -> Iterator[list[Any]]:
         """The rows of the last good manifest."""

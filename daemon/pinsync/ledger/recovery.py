@@ -18,7 +18,7 @@ from pinsync.model import RemotePin
 from pinsync.planning.plan import How, Owned
 
 from .copies import set_aside
-from .ledger import Ledger
+from .ledger import LEFT, Ledger
 from .pauses import all_pauses, end_pauses, put_pause
 from .records import Pause, SourceRecord
 from .remembered import GENERATION, LEDGER_ID, Remembered, advance, generation, identify, remembered
@@ -288,4 +288,4 @@ def _shape(name: str) -> type | None:
     """What a fact holds as JSON, where it does."""
     if name in (NEW, OLD) or name.startswith("fingerprint of "):
         return dict
-    return list if name == "mirror_ids" or name.startswith(("expected at ", "clock of ")) else None
+    return list if name == "mirror_ids" or name.startswith(("expected at ", "clock of ", LEFT)) else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pinsync.errors import LedgerDamaged, StateError
+from pinsync.paths import is_folder
 
 from .copies import backup
 from .owner import entrust
@@ -238,7 +239,7 @@ def whole(path: Path) -> None:
 
 def no_directory(path: Path) -> None:
     """Raise `StateError` for a directory in the ledger's place."""
-    if path.is_dir():
+    if is_folder(path):
         raise StateError(
             f"the ledger {path} is a directory; nothing was done. Move it away, or set [state] path to a file, "
             f"as {path / 'pinsync.db'}"

@@ -191,7 +191,7 @@ def _absent(want: DesiredPin, entry: Entry, view: View) -> tuple[Entry, tuple[Ac
             return entry, _add(want, view, reason, State.WAITING, "backoff", entry.next_try)
         return _refusable(want, entry, view, "was there and is gone, by two complete lists in a row", lookup=True)
     if entry.was_there == "foreign":
-        entry = replace(entry, was_there="", requestid=None, created=None, follow_at=None)
+        entry = replace(entry, was_there="", requestid=None, created=None, follow_at=None, unclear=True)
         return _refusable(want, entry, view, "a pin that was not ours held it and is gone", lookup=True)
     return _refusable(want, entry, view, "not at the remote", lookup=entry.unclear)
 

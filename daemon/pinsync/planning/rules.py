@@ -14,6 +14,7 @@ RETRY_FIRST = 60.0  # seconds until a failed or refused pin is tried again; doub
 RETRY_CAP = 86400.0
 FOLLOW_FIRST = 5.0  # seconds until a pin on its way is looked at again; doubles each time
 FOLLOW_CAP = 3600.0
+SAME_MOMENT = 2_000_000_000  # nanoseconds; answers and lists tell a pin's time with other precisions
 NAME_CUT = 64  # characters; a longer name of which only a beginning is there was cut by the service
 
 
@@ -43,8 +44,19 @@ def is_ours(
         if known.how is How.FOREIGN:
             return False
         # Another mirror's mark means that it took the record over.
-        return mark in mirror_ids or (mark is None and meta_kept is not True)
+        return mark in mirror_ids or (mark is None and meta_kept is not True and not _anew(row, known))
     return bool(mirror_ids) and mark == mirror_ids[0]
+
+
+def _anew(row: RemotePin, known: Owned) -> bool:
+    """Whether the pin of this id was gone and may have been made again by anybody.
+
+    Where the CID is the id, everybody's pin of it has this id, and `created` may be that of the record before (so at
+    NFT.Storage).
+    """
+    if known.gone_at is None:
+        return False
+    return row.requestid == row.cid or known.created is None or abs(row.created - known.created) > SAME_MOMENT
 
 
 def follow_pause(follows: int) -> float:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from pinsync.paths import is_folder
+
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
@@ -112,10 +114,10 @@ def _directories(paths: Iterable[Path]) -> dict[Path, None]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        here = path if path.is_dir() else path.parent
+        here = path if is_folder(path) else path.parent
         for directory in (here, here.parent):
             there = directory
-            while not there.is_dir() and there != there.parent:
+            while not is_folder(there) and there != there.parent:
                 there = there.parent
             found.setdefault(there.resolve())
     return found

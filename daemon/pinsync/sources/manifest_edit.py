@@ -18,6 +18,7 @@ from pathlib import Path
 from pinsync.cid import Cid, CidError, parse_cid
 from pinsync.errors import ManifestError, PinsyncError, Problem, UsageError
 from pinsync.model import ManifestPin
+from pinsync.paths import is_folder
 from pinsync.sources.manifest import Manifest, read_manifest
 from pinsync.sources.manifest_entry import EntryReader
 from pinsync.sources.manifest_files import MAX_FILE, Disk, Overlay, explain
@@ -220,7 +221,7 @@ def _refuse(faults: Sequence[str]) -> None:
 
 
 def _main(path: Path) -> Path:
-    return path / MAIN if path.is_dir() else path
+    return path / MAIN if is_folder(path) else path
 
 
 def _bytes(disk: Disk, main: Path) -> bytes:

@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from pinsync.paths import is_folder
+
 MAX_FILE = 64 << 20  # bytes; a million CIDs with names fit
 MAX_TOTAL = 256 << 20  # bytes of all files together
 _WILD = frozenset("*?[")
@@ -90,7 +92,7 @@ class Disk:
             return [Entry(entry.name, _is_folder(entry), entry.is_symlink()) for entry in found]
 
     def is_dir(self, path: Path) -> bool:
-        return path.is_dir()
+        return is_folder(path)
 
     def real(self, path: Path) -> Path:
         return Path(os.path.realpath(path))

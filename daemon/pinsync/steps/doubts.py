@@ -14,6 +14,7 @@ from pinsync.clock import rfc3339
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.recovery import BEGAN, HOME, MADE_ID, NEW, OLD, went_back
 from pinsync.ledger.remembered import LEDGER_ID, remembered
+from pinsync.paths import present
 from pinsync.planning.guard import Counter
 from pinsync.planning.plan import Decision, Doubt, Step, View
 from pinsync.planning.witness import Believed, doubt_of
@@ -72,7 +73,7 @@ def own_doubts(world: World, ledger: Ledger | None) -> list[Doubt]:
 def _copied_from(ledger: Ledger) -> Path | None:
     """Where the ledger was last used, if that is elsewhere and the same ledger is still there."""
     home = ledger.fact(HOME)
-    if not home or home == str(ledger.store.path.absolute()) or not Path(home).exists():
+    if not home or home == str(ledger.store.path.absolute()) or not present(Path(home)):
         return None
     kept = remembered(Path(home))
     return Path(home) if kept is not None and kept.ledger == ledger.fact(LEDGER_ID) else None

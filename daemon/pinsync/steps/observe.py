@@ -15,6 +15,7 @@ from pinsync.errors import ConfigError, ManifestError, NodeError, Problem
 from pinsync.ledger.ledger import Ledger
 from pinsync.ledger.records import RemoteRecord, SourceRecord
 from pinsync.model import DesiredPin, ManifestPin, Traits
+from pinsync.paths import present
 from pinsync.planning.plan import Doubt
 from pinsync.remote.client import RemoteClient
 from pinsync.remote.errors import RemoteError
@@ -209,7 +210,8 @@ async def read_sources(
     sources.accepted = ledger.accepted_doubts() if ledger else frozenset()
     standing = ledger.doubts() if ledger else {}
     for view in sources.mirrored:
-        sources.node_doubts += _node_doubts(view, records, standing)
+        record = _node_record(ledger, records, view)
+        sources.node_doubts += _node_doubts(view, record, standing)
     sources.manifest_doubts = list(_manifest_doubts(sources.manifest, records.get("manifest"), standing))
     return sources
 
@@ -251,7 +253,7 @@ def _read_manifest(settings: Settings, ledger: Ledger | None) -> ManifestView:
     if path is None:
         return ManifestView()
     known = ledger.sources().get("manifest") if ledger else None
-    if not settings.manifest.configured and not path.exists() and not (known and known.good_pins):
+    if not settings.manifest.configured and not present(path, unknown=True) and not (known and known.good_pins):
         return ManifestView()  # the default path, and there never was one
     try:
         manifest = read_manifest(path, remotes=[remote.name for remote in settings.remotes])
@@ -307,8 +309,13 @@ def fingerprint_of(remote: str) -> str:
     return f"fingerprint of {remote}"
 
 
-def _node_doubts(view: NodeView, records: Mapping[str, SourceRecord], standing: Mapping[str, str]) -> Iterable[Doubt]:
-    record, reading, name = records.get(view.label), view.reading, view.settings.name
+def _node_record(ledger: Ledger | None, records: Mapping[str, SourceRecord], view: NodeView) -> SourceRecord | None:
+    """What is known of a node: also of one that was not mirrored for a while, which may have been emptied meanwhile."""
+    return records.get(view.label) or (ledger.left_source(view.label, "node") if ledger else None)
+
+
+def _node_doubts(view: NodeView, record: SourceRecord | None, standing: Mapping[str, str]) -> Iterable[Doubt]:
+    reading, name = view.reading, view.settings.name
     code = f"emptied:{view.label}"
     if record is None or reading is None or not view.whole:  # nothing is known of what was doubted
         about = [one for one in standing if one in (code, code + PARTLY) or one.startswith(f"peer:{name}:")]
@@ -407,7 +414,7 @@ def source_records(sources: Sources, settings: Settings, ledger: Ledger, clock: 
     unsettled = {doubt.code: doubt.source for doubt in sources.unsettled(settings.remotes)}
     found = []
     for view in sources.mirrored:
-        record = before.get(view.label, SourceRecord(view.label, "node"))
+        record = _node_record(ledger, before, view) or SourceRecord(view.label, "node")
         reading = view.reading
         record = replace(
             record,

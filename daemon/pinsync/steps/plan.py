@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -123,6 +124,7 @@ async def plan_remote(
     approvals = in_force(ledger.approvals(remote.name) if ledger else {}, observed_doubts, accepted, plan.sources_whole)
     if writer is not None:
         with writer.store.transaction():
+            writer.set_fact("mirror_ids", json.dumps(ids))  # before a pin is marked, so that a crash leaves it known
             writer.not_quiet(remote.name)  # until this pass has found that it is
             writer.keep_approvals(remote.name, approvals)
             if _ended(writer, observed_doubts, remote.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 
-from pinsync.ledger.ledger import DAY, Ledger, mirror_ids
+from pinsync.ledger.ledger import DAY, Ledger
 from pinsync.ledger.records import RemoteRecord
 from pinsync.ledger.recovery import forget_expected
 from pinsync.ledger.remembered import advance
@@ -46,7 +46,6 @@ def record(world: World, ledger: Ledger, report: PassReport, run: int, *, whole:
         doubted = any(doubt.source == "manifest" for doubt in sources.unsettled(settings.remotes))
         if manifest.manifest is not None and manifest.changed and not manifest.problems and not doubted:
             ledger.put_good_manifest(manifest_rows(manifest.manifest))
-        ledger.set_fact("mirror_ids", json.dumps(mirror_ids(world.mirror_id, ledger)))
         for plan in report.remotes:
             ledger.put_remote(_remote_record(plan, now), now)
             report.again = report.again or _can_go_on(plan, ledger)

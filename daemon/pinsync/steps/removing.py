@@ -125,7 +125,8 @@ class Remover:
             self._desk.done.trouble(str(error))
             return
         lone = survivor is not None and survivor.status.live
-        self._desk.done.learned["lone_delete"] = lone
+        if survivor is None or survivor.cid == action.cid:  # two spellings of a CID may be two pins to the service
+            self._desk.done.learned["lone_delete"] = lone
         if lone:
             return
         self._desk.done.trouble(
