@@ -8,6 +8,7 @@ from pinsync.emulator.records import Seed
 from pinsync.model import PinStatus
 
 from .records import OTHERS
+from .service import SimRemote
 from .stage import CIDS, NAMES, Stage
 
 _STATUSES = (PinStatus.FAILED, PinStatus.QUEUED, PinStatus.PINNING, PinStatus.PINNED)
@@ -74,10 +75,17 @@ class AtRemotes(Stage):
     def do_account(self, r: int, number: int) -> None:
         """The token is another account's; not where ids repeat and no mark is kept: nobody could tell them apart."""
         b = self._remote(r).emulator.behaviour
-        self._remote(r).at = number % 2 if b.meta_kept or b.requestid == "uuid" else 0
+        self._to_account(self._remote(r), number % 2 if b.meta_kept or b.requestid == "uuid" else 0)
         for account in self._remote(r).accounts:
             account.wobbles = True
         self.oracle.tick()
+
+    def _to_account(self, remote: SimRemote, number: int) -> None:
+        remote.at = number
+        for watch in self.oracle.watches.values():  # what was asked for at one is not there at the other
+            for asked in (watch.asked, watch.asking):
+                for where in [one for one in asked if one[0] == remote.name]:
+                    del asked[where]
 
     def do_status(self, r: int, which: int, status: int) -> None:
         remote = self._remote(r)

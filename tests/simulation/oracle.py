@@ -246,12 +246,17 @@ class Oracle(Judge):
             by_key.setdefault(row.key, []).append(row)
         for key, name in watch.wishes.wanted(remote).items():
             alike = by_key.get(key, [])
-            failed = bool(alike) and not account.requeues and all(row.status == "failed" for row in alike)
+            ours = [row for row in alike if watch.owns(remote, row.seq, account.origins[row.seq])]
+            # Another's record of the CID is not written over, and a service may not try a failed one again.
+            untouchable = not account.requeues or (account.id_is_cid and not ours)
+            failed = bool(alike) and untouchable and all(row.status == "failed" for row in alike)
             if not failed and not any(row.status == "pinned" for row in alike):
                 said = ", ".join(f"{row.requestid} {row.status}" for row in alike) or "nothing"
                 return f"{remote}: {key.hex()[-8:]} ({name}) is wanted and not pinned: {said}"
-            ours = [row for row in alike if watch.owns(remote, row.seq, account.origins[row.seq])]
-            apart = len(ours) == len(alike) and not account.deletes_all  # else they could not be told apart safely
+            if account.wobbles:  # what a person had adopted was out of sight, and may be another's since
+                ours = [row for row in ours if (remote, row.seq) not in watch.adopted]
+            # Else they could not be told apart safely, or are records of two spellings.
+            apart = len(ours) == len(alike) and not account.deletes_all and not account.id_is_cid
             if len(ours) > 1 and not forgetful and apart:
                 return f"{remote}: {len(ours)} pins of ours of {key.hex()[-8:]} ({name}) remain"
         if policy.mode != "mirror" or policy.removals == "never" or forgetful:
@@ -259,6 +264,7 @@ class Oracle(Judge):
         for row in rows.values():
             shared = account.deletes_all and len(by_key[row.key]) > 1
             shared = shared or (account.wobbles and (remote, row.seq) in watch.adopted)
+            shared = shared or (account.mixed and row.mark is None)
             # With the other mirror's record out of sight, ours was written over it: then neither takes it for its own.
             shared = shared or (account.id_is_cid and account.lies and len(self.watches) > 1)
             elsewhere = watch.wishes.routed(row.key)

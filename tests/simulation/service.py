@@ -64,6 +64,7 @@ class SimRemote:
             b = emulator.behaviour
             if not b.meta_allowed:  # a service that refuses it says so; nobody could guess it
                 emulator.become(errors={**b.errors, "bad-pin": ErrorAnswer(400, "spec", "BAD_REQUEST")})
+            account.mixed = account.mixed or (account.keeps_meta and not b.meta_kept and bool(emulator.store))
             account.keeps_meta, account.deletes_all = b.meta_kept, b.delete_takes_all
             account.list_lag = b.list_lag
             account.requeues = b.repost == "new-row" or b.repost_requeues_failed

@@ -205,7 +205,7 @@ class World(AtSources, AtRemotes):
     def calm(self) -> None:
         """All faults end: what is broken is mended, what is closed opens, what lies is honest."""
         for remote in self.remotes.values():
-            remote.at = 0
+            self._to_account(remote, 0)
             remote.hide(None)
             remote.lag(0.0)
             remote.garbled = set()

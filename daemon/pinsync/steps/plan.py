@@ -20,7 +20,7 @@ from pinsync.world import World
 from .doubts import Strangers, note_strange, strange_share
 from .elsewhere import Elsewhere
 from .intents import resolve_intents
-from .observe import RemoteView, Sources
+from .observe import RemoteView, Sources, configuration, fingerprint_of
 from .outcomes import Done
 from .quiet import Digest, Quiet, note_quiet, standing
 
@@ -124,7 +124,10 @@ async def plan_remote(
     approvals = in_force(ledger.approvals(remote.name) if ledger else {}, observed_doubts, accepted, plan.sources_whole)
     if writer is not None:
         with writer.store.transaction():
-            writer.set_fact("mirror_ids", json.dumps(ids))  # before a pin is marked, so that a crash leaves it known
+            # Before the first pin is made, so that after a crash too it is known by which mark and configuration.
+            writer.set_fact("mirror_ids", json.dumps(ids))
+            if writer.fact(fingerprint_of(remote.name)) is None:
+                writer.set_fact(fingerprint_of(remote.name), json.dumps(configuration(world.settings, world.mirror_id)))
             writer.not_quiet(remote.name)  # until this pass has found that it is
             writer.keep_approvals(remote.name, approvals)
             if _ended(writer, observed_doubts, remote.name):
