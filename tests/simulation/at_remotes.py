@@ -117,7 +117,9 @@ class AtRemotes(Stage):
         self._remote(r).become(closed="", capacity=None, refuses=(), fails=())
 
     def do_knob(self, r: int, number: int) -> None:
-        self._remote(r).become(**KNOBS[number % len(KNOBS)])
+        knobs, remote = KNOBS[number % len(KNOBS)], self._remote(r)
+        if knobs.get("meta_allowed", True) or not len(remote.emulator.store):  # a pin without a mark is another's there
+            remote.become(**knobs)
 
     def do_list_hides(self, r: int, which: int) -> None:
         remote = self._remote(r)

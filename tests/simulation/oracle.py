@@ -232,9 +232,10 @@ class Oracle(Judge):
 
     # -- at the end -------------------------------------------------------------------------------------------------
 
-    def unfinished(self, watch: Watch, remote: str, account: Account, *, forgetful: bool) -> str | None:
+    def unfinished(self, watch: Watch, remote: str, account: Account, *, forgetful: bool, jumped: bool) -> str | None:
         """What is not yet as it should be at a remote after all faults have ended; None when all is.
 
+        `jumped`: its clock did, so that times do not tell whose a record of a CID is.
         `forgetful`: ownership may have been lost for good (a service without meta, and an answer or a ledger that was
         lost): what nobody can know to be ours may stay.
         """
@@ -248,7 +249,7 @@ class Oracle(Judge):
             alike = by_key.get(key, [])
             ours = [row for row in alike if watch.owns(remote, row.seq, account.origins[row.seq])]
             # Another's record of the CID is not written over, and a service may not try a failed one again.
-            untouchable = not account.requeues or (account.id_is_cid and not ours)
+            untouchable = not account.requeues or (account.id_is_cid and (jumped or not ours))
             failed = bool(alike) and untouchable and all(row.status == "failed" for row in alike)
             if not failed and not any(row.status == "pinned" for row in alike):
                 said = ", ".join(f"{row.requestid} {row.status}" for row in alike) or "nothing"
@@ -264,7 +265,10 @@ class Oracle(Judge):
         for row in rows.values():
             shared = account.deletes_all and len(by_key[row.key]) > 1
             shared = shared or (account.wobbles and (remote, row.seq) in watch.adopted)
-            shared = shared or (account.mixed and row.mark is None)
+            told = any((remote, row.seq) in other.adopted for other in self.watches.values() if other is not watch)
+            # Where the CID is the id and no mark is kept, what was out of sight may be another's since.
+            nobody = account.id_is_cid and not account.keeps_meta and account.wobbles
+            shared = shared or told or nobody
             # With the other mirror's record out of sight, ours was written over it: then neither takes it for its own.
             shared = shared or (account.id_is_cid and account.lies and len(self.watches) > 1)
             elsewhere = watch.wishes.routed(row.key)

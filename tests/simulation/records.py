@@ -57,7 +57,6 @@ class Account:
     look: Callable[[], Rows]
     time: Callable[[], float]
     keeps_meta: bool = True
-    mixed: bool = False  # it kept meta and then did not: a pin without our mark may be anybody's
     deletes_all: bool = False
     id_is_cid: bool = False
     list_lag: float = 0.0  # seconds until lists know a new status

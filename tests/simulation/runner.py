@@ -179,7 +179,7 @@ def _left(world: World) -> str | None:
             times = b.created_revived or (mirror.jumped and account.id_is_cid)  # `created` tells whose a record is
             forgotten = mirror.lost_id or (mirror.lost_ledger and world.done["id"] > 0)
             forgetful = forgotten or (lost and (not account.keeps_meta or times))
-            left = world.oracle.unfinished(mirror.watch, name, account, forgetful=forgetful)
+            left = world.oracle.unfinished(mirror.watch, name, account, forgetful=forgetful, jumped=mirror.jumped)
             if left is not None:
                 return f"{mirror.name} at {left}"
     return None

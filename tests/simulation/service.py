@@ -64,7 +64,6 @@ class SimRemote:
             b = emulator.behaviour
             if not b.meta_allowed:  # a service that refuses it says so; nobody could guess it
                 emulator.become(errors={**b.errors, "bad-pin": ErrorAnswer(400, "spec", "BAD_REQUEST")})
-            account.mixed = account.mixed or (account.keeps_meta and not b.meta_kept and bool(emulator.store))
             account.keeps_meta, account.deletes_all = b.meta_kept, b.delete_takes_all
             account.list_lag = b.list_lag
             account.requeues = b.repost == "new-row" or b.repost_requeues_failed
@@ -76,16 +75,23 @@ class SimRemote:
     def hide(self, requestid: str | None, *, everywhere: bool = False) -> None:
         """Lists leave this pin out, without a word, and look-ups by CID do `everywhere`; None: they are true again."""
         self.hidden = {requestid} if requestid is not None else set()
-        self.everywhere = everywhere and bool(self.hidden)
+        self.everywhere = bool(self.hidden) and (everywhere or self._one_list)
         for account in self.accounts if self.hidden else ():
             account.lies = account.wobbles = True
-            account.blind = account.blind or everywhere
+            account.blind = account.blind or self.everywhere
 
     def lag(self, seconds: float) -> None:
         """Lists do not show a pin before it has this age; look-ups and GET by id do."""
         self.lags = seconds
+        self.everywhere = self.everywhere or (bool(seconds) and self._one_list)
         for account in self.accounts if seconds else ():
             account.lies = account.wobbles = True
+            account.blind = account.blind or self.everywhere
+
+    @property
+    def _one_list(self) -> bool:
+        """Whether a look-up by CID is answered with the list."""
+        return self.emulator.behaviour.cid_filter == "ignored"
 
     @staticmethod
     def _look_at(emulator: Emulator) -> Callable[[], Rows]:

@@ -53,10 +53,15 @@ def resolve_intents(ledger: Ledger, view: RemoteView, rows: Callable[[Iterable[b
             there = seen.get(intent.key, [])
             if intent.step == Step.POST:
                 owned = {one.requestid: one for one in ledger.owned_of(remote, intent.key)}
-                for row in there:
-                    how = None if row.requestid in owned else _whose(row, intent, mirror_ids, view.traits)
-                    if how is not None:
-                        ledger.own(remote, Owned(row.requestid, row.key, row.cid, how, row.created), now)
+                claimed = [
+                    (row, how)
+                    for row in there
+                    if row.requestid not in owned and (how := _whose(row, intent, mirror_ids, view.traits)) is not None
+                ]
+                if sum(row.mark is None for row, _ in claimed) > 1:  # one POST makes one: which, nobody can tell
+                    claimed = [(row, how) for row, how in claimed if row.mark is not None]
+                for row, how in claimed:
+                    ledger.own(remote, Owned(row.requestid, row.key, row.cid, how, row.created), now)
                 entry = ledger.entry(remote, intent.key)
                 if entry is not None and not there and not entry.unclear:
                     ledger.put_entry(remote, replace(entry, unclear=True))
