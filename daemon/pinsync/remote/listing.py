@@ -61,17 +61,19 @@ async def list_all(
     wanted: Callable[[], Iterable[str]] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     max_requests: int | None = None,
+    expected: int = 0,
 ) -> tuple[Reading, Traits]:
     """Read every pin request of every status into `sink`; says how sure that is, and what the service was seen to do.
 
     `traits` is what earlier listings returned: it saves requests. `wanted` gives CIDs worth looking up singly when the
-    list alone cannot show all; `progress` hears how many were read, and of how many where that is known.
+    list alone cannot show all; `progress` hears how many were read, and of how many where that is known. `expected` is
+    how many there were last time: where fewer come, what `count` counts is not taken from `traits` alone.
 
     Raises `RemoteError` when a request fails; the sink then holds a part and nothing may be concluded from it. It
     always ends: after `max_requests` (20 000), or long before when requests bring nothing.
     """
     began = client.clock.now()
-    listing = _Listing(Survey(client, sink, traits, limit, progress, max_requests), wanted)
+    listing = _Listing(Survey(client, sink, traits, limit, progress, max_requests), wanted, expected)
     try:
         await listing.run()
     except Spent:
@@ -83,9 +85,10 @@ async def list_all(
 class _Listing:
     """The strategy: what to ask next, and when to believe."""
 
-    def __init__(self, survey: Survey, wanted: Callable[[], Iterable[str]] | None) -> None:
+    def __init__(self, survey: Survey, wanted: Callable[[], Iterable[str]] | None, expected: int) -> None:
         self.survey = survey
         self._wanted = wanted
+        self._expected = expected
         self._began = survey.clock.now()
         self._doubts: list[str] = []
         self._excess_known = False
@@ -121,7 +124,11 @@ class _Listing:
             survey.total = False
         elif page.count > page.rows + 1:
             survey.total = True
-        elif 1 < page.rows <= survey.limit and (survey.total is None or (page.count > page.rows and not survey.total)):
+        elif 1 < page.rows <= survey.limit and (
+            survey.total is None
+            or (page.count > page.rows and (not survey.total or round_size(page.rows)))
+            or page.rows < self._expected
+        ):
             probe, _ = await survey.ask(ListQuery(limit=1))
             if probe.rows == 1 and probe.count is not None:
                 survey.total = probe.count == page.count

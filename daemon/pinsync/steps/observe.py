@@ -397,6 +397,7 @@ async def list_remote(
             traits=view.record.traits,
             wanted=wanted,
             progress=lambda count, of: progress(f"remote {view.settings.name}", count, of),
+            expected=view.record.present or 0,
         )
     except RemoteError as error:
         view.fail(error)
