@@ -38,6 +38,27 @@ def test_everybody_sees_what_is_theirs_to_see(scene: Scene) -> None:
         assert not [one for one in (*scene.there(), *scene.node_pins, scene.token, STATE, "12D3") if one in summary]
 
 
+@pytest.mark.parametrize("closed", [[], ["/etc/pinsync"], ["/etc/pinsync/pins.toml", "/etc/pinsync/nested"]])
+def test_whatever_somebody_may_not_is_said_in_words(scene: Scene, closed: list[str]) -> None:
+    with scene.step(f"every command by alice; closed to her: {', '.join([STATE, *closed])}"):
+        scene.run("mkdir", "-p", "/etc/pinsync/nested")
+        modes = {path: scene.run("stat", "-c", "%a", path).out for path in closed}
+        for path in closed:
+            scene.run("chmod", "o-rwx", path)
+        for command in (
+            "status", "status --json", f"status {cid(1)}", "plan", "plan -v", "ls", "check", "history",
+            f"history {cid(1)}", "doctor", "service show", "service uninstall --dry-run", "service install --dry-run",
+            "service install --user --dry-run", "sync", "approve --all", "adopt --all", "retry --failed", "pause",
+            "resume", f"disown {cid(1)}", f"manifest add {cid(1)}", "notify", "notify --test",
+        ):  # fmt: skip
+            ran = scene.ask(*command.split(), user="alice", most=5)
+            assert "bug" not in ran.text and "Traceback" not in ran.text, ran.text
+            assert ran.code in (0, 1, 2), ran.text
+        for path, mode in modes.items():
+            scene.run("chmod", mode, path)
+        scene.run("rmdir", "/etc/pinsync/nested")
+
+
 def test_members_read_the_ledger_of_a_daemon_that_is_gone(scene: Scene) -> None:
     with scene.step("status while the service is stopped, and after kill -9 without a restart"):
         scene.run("systemctl", "stop", "pinsync")

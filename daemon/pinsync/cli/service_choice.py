@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pinsync.errors import ConfigError, UsageError
+from pinsync.paths import is_folder
 from pinsync.settings.credentials import CredentialError, load_token
 from pinsync.setup import planning
 from pinsync.setup.host import Host
@@ -182,6 +183,6 @@ def _by_hand(layout: Layout, remote: RemoteSettings) -> str:
 
 def drop_ins(layout: Layout) -> list[str]:
     """The drop-ins of others."""
-    paths = sorted(layout.drop_ins.glob("*.conf")) if layout.drop_ins.is_dir() else []
+    paths = sorted(layout.drop_ins.glob("*.conf")) if is_folder(layout.drop_ins) else []
     return [file.content.decode("utf-8", "replace") for path in paths
             if path != layout.credentials and (file := read(path))]  # fmt: skip

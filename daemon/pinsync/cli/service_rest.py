@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pinsync.errors import ConfigError, PinsyncError
+from pinsync.paths import is_file, is_folder, present
 from pinsync.settings.credentials import CredentialError, load_token
 from pinsync.setup import checks, planning
 from pinsync.setup.host import Host
@@ -31,7 +32,7 @@ def uninstall(
         checks.rights(layout, host.uid, host.env)
     if person is None and ui.interactive and not dry_run and not yes:
         person = AtTerminal()
-    tokens = sorted(layout.config_dir.glob("*.token")) if layout.config_dir.is_dir() else []
+    tokens = sorted(layout.config_dir.glob("*.token")) if is_folder(layout.config_dir) else []
     found = look(layout, tokens, host.runner)
     secret = [path for path in (*tokens, layout.config) if path in found.files]
     if secret and person and not purge:
@@ -67,15 +68,15 @@ def uninstall(
 
 def _left(layout: Layout, fragment: str) -> list[tuple[str, str]]:
     """What stays, and why."""
-    left = [(str(layout.inside(layout.state)), "the ledger and the mirror's id")] if layout.state.exists() else []
+    left = [(str(layout.inside(layout.state)), "the ledger and the mirror's id")] if present(layout.state) else []
     if not layout.user and left:
         left.append(("user pinsync", "it owns the ledger; without that: userdel pinsync"))
-    for path in sorted(layout.drop_ins.glob("*")) if layout.drop_ins.is_dir() else []:
+    for path in sorted(layout.drop_ins.glob("*")) if is_folder(layout.drop_ins) else []:
         left.append((str(layout.inside(path)), "a drop-in that somebody else wrote"))
-    for path in sorted(layout.config_dir.iterdir()) if layout.config_dir.is_dir() else []:
+    for path in sorted(layout.config_dir.glob("*")) if is_folder(layout.config_dir) else []:
         known = path == layout.config or path.suffix == ".token"
         left.append((str(layout.inside(path)), "--purge removes it" if known else "somebody else wrote it"))
-    if fragment and Path(fragment) != layout.unit and any(path.exists() for path in layout.packaged):
+    if fragment and Path(fragment) != layout.unit and any(present(path) for path in layout.packaged):
         left.append((fragment, "it belongs to a package"))
     return left
 
@@ -86,7 +87,7 @@ def show(ui: Ui, user: bool, host: Host | None = None) -> int:
     layout = host.layout(user)
     by_its_own_file(ui, layout)
     state = unit_state(layout, host.runner)
-    unit = read(Path(state.fragment)) if state.fragment and Path(state.fragment).is_file() else read(layout.unit)
+    unit = read(Path(state.fragment)) if state.fragment and is_file(Path(state.fragment)) else read(layout.unit)
     shipped = checks.shipped(layout)[0].decode()
     found: dict[str, Any] = {
         "scope": layout.scope,
@@ -122,7 +123,7 @@ def _difference(layout: Layout, host: Host, shipped: str, unit: bytes) -> list[s
 def _hint(layout: Layout, host: Host) -> str:
     if not layout.user and host.uid != 0:
         own = host.layout(True)
-        if own.unit.exists():
+        if present(own.unit):
             return "There is one of your own: pinsync service show --user"
     return f"`{layout.again}` does it"
 
@@ -146,7 +147,7 @@ def _configured(layout: Layout, host: Host) -> dict[str, Any]:
         try:
             load_token(remote, host.service_env(layout))
         except CredentialError as error:
-            if not (error.elsewhere and path.is_file()):  # root's, and somebody else looks
+            if not (error.elsewhere and present(path, unknown=True)):  # root's, and somebody else looks
                 problem = error.problems[0].message
         found["tokens"].append({"remote": remote.name, "path": str(path), "problem": problem})
     return {**found, "config": str(layout.config)}

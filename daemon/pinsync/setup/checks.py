@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinsync.errors import UsageError
+from pinsync.paths import is_file
 
 from .layout import Layout, program_of
 from .machine import SetupError
@@ -37,14 +38,14 @@ def running(argv0: str, home: Path | None = None) -> Program:
     package = Path(__file__).resolve().parents[1]
     own = Path(sys.prefix) / "bin/pinsync"
     called = Path(os.path.abspath(argv0))  # noqa: PTH100 - a link keeps its name
-    called = called if called.name == "pinsync" and called.is_file() else own
-    if not called.is_file():
+    called = called if called.name == "pinsync" and is_file(called) else own
+    if not is_file(called):
         raise SetupError(
             f"there is no command {called}: it was started as a module of Python; install it (docs/install.md)"
         )
     first = Path(home / ".local/bin/pinsync") if home else Path("/usr/local/bin/pinsync")
     known = [first, Path("/usr/bin/pinsync"), own]
-    command = next((path for path in known if path.is_file() and path.resolve() == called.resolve()), called)
+    command = next((path for path in known if is_file(path) and path.resolve() == called.resolve()), called)
     return Program(command, tuple(dict.fromkeys((command.resolve(), package, Path(sys.prefix), Path(sys.base_prefix)))))
 
 

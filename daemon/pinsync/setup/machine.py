@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pinsync.errors import PinsyncError
+from pinsync.paths import is_folder
 from pinsync.settings.places import GROUP
 
 from .layout import UNIT, Layout
@@ -69,7 +70,7 @@ def look(layout: Layout, more: Iterable[Path], runner: Runner, *, outdated: bool
     folders = {parent for path in paths for parent in path.parents}
     return Found(
         files={path: file for path in paths if (file := read(path)) is not None},
-        directories=frozenset(path for path in folders if path.is_dir()),
+        directories=frozenset(path for path in folders if is_folder(path)),
         unit=unit_state(layout, runner),
         user_exists=layout.user or runner(("getent", "passwd", GROUP)).code == 0,
         outdated=outdated,
