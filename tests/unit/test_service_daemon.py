@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pinsync import ending
 from pinsync.emulator.behaviour import FOREVER
 from pinsync.emulator.profiles import profile
 from pinsync.errors import ConfigError, StateHeld
@@ -545,7 +546,7 @@ def test_it_ends_at_once_when_it_only_waits_for_another_try_at_a_remote_that_is_
         failing = rig.emulator.faults.next("status:503", method="GET", times=1000)
         rig.begin()
         until(lambda: failing.hits >= 1, f"{failing.hits}")
-        monkeypatch.setattr(runner, "GRACE", 60.0)  # it would be far more than until() has patience
+        monkeypatch.setattr(ending, "GRACE", 60.0)  # it would be far more than until() has patience
         rig.stop()
         assert rig.exit_code == 0
         assert rig.triggers() == []

@@ -19,11 +19,11 @@ from .text import listed
 from .ui import Ui, chosen
 
 if TYPE_CHECKING:
+    from pinsync.house import House
     from pinsync.settings.model import Settings
     from pinsync.steps.report import PassReport
 
 T = TypeVar("T")
-GRACE = 3.0  # seconds that requests in flight have to end in after a signal
 
 
 class Stopped(PinsyncError):
@@ -61,6 +61,7 @@ def plan(ui: Ui, remote: str | None) -> int:
         return code
     except (ConfigError, StateError) as error:
         daemon = asking.instead(settings, error)
+    asking.tell_whose_requests(ui)
     found, code = daemon.plan(remote)
     if ui.json:
         ui.emit(found)
@@ -143,7 +144,7 @@ def _sync_here(ui: Ui, settings: Settings, remote: str | None) -> int:
             world = observed(house.world(state.mirror_id, busy.reading, busy.applying), log)
             report, number = until_signalled(
                 lambda: run_pass(world, state, trigger="sync", only=remote),
-                house.stop,
+                house,
                 lambda: ui.tell("stopping: nothing new is begun, what is in flight may end; once more ends it now"),
             )
             _show_metrics(ui, settings)
@@ -181,24 +182,30 @@ def _conclude(ui: Ui, found: dict[str, Any], code: int) -> int:
 
 
 def until_signalled(
-    work: Callable[[], Coroutine[Any, Any, T]], stop: asyncio.Event, on_signal: Callable[[], None]
+    work: Callable[[], Coroutine[Any, Any, T]], house: House, on_signal: Callable[[], None]
 ) -> tuple[T, int | None]:
-    """Run `work`; SIGINT and SIGTERM set `stop` and give it three seconds, a second signal none.
+    """Run `work`; SIGINT and SIGTERM set `house.stop` and wait for changes in flight alone, a second signal for none.
 
-    Returns its result and the signal that came, if one did. Raises `Stopped` when the time was over.
+    Returns its result and the signal that came, if one did. Raises `Stopped` when it was not over by then.
     """
+    from pinsync.ending import until_idle
 
     async def run() -> tuple[T, int | None]:
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(work())
         came: list[int] = []
+        ending: list[asyncio.Task[None]] = []
+
+        async def end() -> None:
+            await until_idle(task, house.limiters)
+            task.cancel()
 
         def asked(number: int) -> None:
             came.append(number)
-            stop.set()
+            house.stop.set()
             if len(came) == 1:
                 on_signal()
-                loop.call_later(GRACE, task.cancel)
+                ending.append(asyncio.ensure_future(end()))
             else:
                 task.cancel()
 
@@ -213,5 +220,7 @@ def until_signalled(
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+            for one in ending:
+                one.cancel()
 
     return asyncio.run(run())

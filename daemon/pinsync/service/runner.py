@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pinsync.clock import rfc3339
+from pinsync.ending import until_idle
 from pinsync.errors import LedgerDamaged, Paused, PinsyncError, StateError
 from pinsync.house import State, mirror_id, run_pass
 from pinsync.ledger.records import Pause
@@ -27,9 +28,6 @@ from .ticker import Ticker
 from .wishes import Listener, Wish, Wishes
 
 FIRST_PAUSE = 5.0  # seconds until a failed pass is tried again; doubles up to `schedule.every`
-GRACE = 3.0  # seconds that a pass under way gets when the daemon is to end, while a change is in flight
-_LOOK = 0.05  # seconds between two looks whether one still is
-_IDLE_LOOKS = 3  # in a row: a step that follows at once, such as noting the outcome, is part of the change
 SUCCESSOR_PAUSE = 10.0  # seconds at least between a pass and the next one that finishes an update
 STATE_PAUSE = 30.0  # seconds between two looks at pins on their way while the ledger fails
 _MOST_LINES = 20  # of troubles logged for one pass
@@ -175,7 +173,7 @@ class Runner:
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
                 self._halt.set()
-                await self._until_idle(task)
+                await until_idle(task, self._configuration.house.limiters)
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=1.0)
@@ -188,18 +186,6 @@ class Runner:
         self._pulse.beat()
         self._conclude(wish, task)
         self.turned.set()
-
-    async def _until_idle(self, task: asyncio.Task[PassReport]) -> None:
-        """Wait, for `GRACE` at most, until a pass is over or no change is in flight.
-
-        It is not waited for reading, for the rate limit or for another try: the next pass does all that again.
-        """
-        loop = asyncio.get_running_loop()
-        end, idle = loop.time() + GRACE, 0
-        while idle < _IDLE_LOOKS and (left := end - loop.time()) > 0 and not task.done():
-            await asyncio.wait({task}, timeout=min(left, _LOOK))
-            busy = any(limiter.unfinished for limiter in self._configuration.house.limiters.values())
-            idle = 0 if busy else idle + 1
 
     def _paused(self, wish: Wish) -> Pause | None:
         """What keeps this pass from doing anything; a ledger that fails is the pass's to tell."""
