@@ -37,9 +37,11 @@ def status_lines(
     if quiet:
         return
     if at := report.get("summary_at"):
+        group = report.get("group")
+        members = f" and for the members of the group {group} (usermod -aG {group} USER)" if group else ""
         yield from paragraph(
-            f"These are the counts that every user may see, as of {ago(at, now)}. Which pins, and why, is for root and "
-            "for the members of the daemon's group (usermod -aG pinsync USER).", width=width, indent=0, style="dim",
+            f"These are the counts that every user may see, as of {ago(at, now)}. Which pins, and why, is for root"
+            f"{members}.", width=width, indent=0, style="dim",
         )  # fmt: skip
     yield []
     yield from _sources(report, width, now)

@@ -99,6 +99,7 @@ def read(settings: Settings, remote: str | None, cid: str | None = None) -> tupl
 
 def _summary(settings: Settings, remote: str | None) -> dict[str, Any] | None:
     """What the system's daemon tells everybody, for a user who may read neither its ledger nor its socket."""
+    from pinsync.service.client import whose_group
     from pinsync.service.summary import read as read_summary
     from pinsync.settings.places import summary_path
 
@@ -109,7 +110,7 @@ def _summary(settings: Settings, remote: str | None) -> dict[str, Any] | None:
     found["sources"]["manifest"]["path"] = str(settings.manifest.path) if settings.manifest.path else None
     found["remotes"] = [one for one in found["remotes"] if remote in (None, one["name"])]
     own = {"config": str(settings.source.path), "config_why": settings.source.why, "state": str(settings.state.path)}
-    return {**found, **own}
+    return {**found, **own, "group": whose_group(settings, os.environ)}
 
 
 def cid_exit_code(found: Mapping[str, Any], *, known: bool) -> int:

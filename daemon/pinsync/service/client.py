@@ -228,9 +228,7 @@ def _knock(path: Path) -> None:
 def _whose(path: Path, found: os.stat_result | None) -> str:
     """Who may ask at a socket that is closed to this user, and what to do; `found` None: its directory is closed."""
     if found is not None and found.st_mode & stat.S_IWGRP:
-        group = str(found.st_gid)
-        with suppress(KeyError):
-            group = grp.getgrgid(found.st_gid).gr_name
+        group = _group(found)
         return (
             f"it is for its owner and the group {group}. Become a member of that (usermod -aG {group} USER, then log "
             "in again), or use sudo"
@@ -240,6 +238,23 @@ def _whose(path: Path, found: os.stat_result | None) -> str:
     except (OSError, KeyError):
         return "it is for its owner alone. Ask as that user, or use sudo"
     return f"it is for its owner alone. Ask as {owner}: sudo -u {owner} pinsync …"
+
+
+def whose_group(settings: Settings, env: Mapping[str, str]) -> str | None:
+    """The group whose members may ask the daemon, or else read the ledger; None where there is none but root's."""
+    for path, wanted in ((socket_path(settings, env), stat.S_IWGRP), (settings.state.path.parent, stat.S_IXGRP)):
+        with suppress(OSError):
+            found = path.stat()
+            if found.st_mode & wanted and found.st_gid != 0:
+                return _group(found)
+    return None
+
+
+def _group(of: os.stat_result) -> str:
+    try:
+        return grp.getgrgid(of.st_gid).gr_name
+    except KeyError:
+        return str(of.st_gid)
 
 
 def _digits(number: float | None) -> str | None:
