@@ -15,8 +15,11 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 def placed(where: str, message: str) -> str:
     """`remote nft: no connection …`: a message after its place, which is said once, however the message begins."""
-    name = where.partition(" ")[2]
-    bare = message.removeprefix(f"{where}: ")
-    if name:
-        bare = bare.removeprefix(f"{name}: ")
-    return bare if name and where in bare else f"{where}: {bare}"
+    said = bare(where, message)
+    return said if " " in where and where in said else f"{where}: {said}"
+
+
+def bare(where: str, message: str) -> str:
+    """`no connection …` of `remote nft: no connection …`: a message for below its place, as in a heading."""
+    said, name = message.removeprefix(f"{where}: "), where.partition(" ")[2]
+    return said.removeprefix(f"{name}: ") if name else said

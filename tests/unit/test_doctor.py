@@ -191,6 +191,7 @@ def test_a_service_that_is_away_is_one_line_and_the_others_are_tried(at: Home) -
     at.configure(endpoint="http://127.0.0.1:1")
     seen = Seen(at, code=1)
     assert "no connection" in seen.of("remote nft", "list")[1]
+    assert seen.of("remote nft", "list")[1].startswith("listing pins failed"), "its name stands above that already"
     assert ("node kubo", "pins", "ok") in [(one["about"], one["check"], one["result"]) for one in seen.checks]
 
 

@@ -11,7 +11,7 @@ from pinsync.cli.render_status import status_lines
 from pinsync.cli.text import plain
 from pinsync.service.telling import counts
 from pinsync.settings.model import ManifestSettings
-from pinsync.words import counted, placed
+from pinsync.words import bare, counted, placed
 from tests.mirror import Mirror
 
 
@@ -29,6 +29,7 @@ from tests.mirror import Mirror
 )
 def test_a_place_is_said_once(where: str, message: str, said: str) -> None:
     assert placed(where, message) == said
+    assert not bare(where, message).startswith((f"{where}: ", "spec: "))
 
 
 def test_one_is_no_plural() -> None:

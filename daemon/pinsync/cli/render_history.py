@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from pinsync.words import bare
+
 from .text import (
     Cell,
     Line,
@@ -138,17 +140,13 @@ def _event(one: Mapping[str, Any]) -> list[Cell]:
     if one["kind"] == "verdict" and one["details"]:  # `remote nft: failing: why`, where why may name the remote again
         part, _, rest = one["details"].partition(": ")
         verdict, colon, why = rest.partition(": ")
-        words = placed(part, f"{verdict}{colon}{_bare(part, why)}")
+        words = placed(part, f"{verdict}{colon}{bare(part, why)}")
         return [at, "", "", (one["kind"], "bold"), words]
     what = counted(one["pins"], "pin") if one["pins"] > 1 else one["cid"] or ""
     where = f"at {one['remote']}" if one["remote"] else ""
     told = " ".join(part for part in (what, where) if part)
     said = one["details"] or ""
     return [at, one["who"] or "", "", (one["kind"], "bold"), ": ".join(part for part in (told, said) if part)]
-
-
-def _bare(part: str, why: str) -> str:
-    return why.removeprefix(f"{part}: ").removeprefix(f"{part.partition(' ')[2] or part}: ")
 
 
 def life_lines(found: Mapping[str, Any], *, width: int | None) -> Iterator[Line]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pinsync.errors import ConfigError, ManifestError, PinsyncError
+from pinsync.words import bare
 
 
 class Result(StrEnum):
@@ -26,6 +27,8 @@ class Result(StrEnum):
 class Finding:
     """`about` is the part of the mirror, `check` a short name for what was tried, `todo` what to do next.
 
+    `found` is shown below `about`, so a message that begins with that name loses it.
+
     `wrong`: what fails is configuration or manifest, which is exit code 2. `elsewhere`: this user may not see it, and
     the daemon can.
     """
@@ -37,6 +40,9 @@ class Finding:
     todo: str = ""
     wrong: bool = False
     elsewhere: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "found", bare(self.about, self.found))
 
     def as_json(self) -> dict[str, Any]:
         """One entry of `checks` in `doctor --json`."""

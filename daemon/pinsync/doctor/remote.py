@@ -44,7 +44,7 @@ async def remote(patient: Patient, settings: RemoteSettings) -> AsyncIterator[Fi
     else:
         yield about.ok("token", f"from {token.where}, for {settings.endpoint}")
         for warning in token.warnings:
-            yield about.warn("token file", warning.removeprefix(f"{about.part}: "))
+            yield about.warn("token file", warning)
     async with patient.house.remote(settings, record) as client:
         began = patient.clock.monotonic()
         try:
