@@ -234,6 +234,15 @@ def test_what_is_held_is_released_through_the_daemon(world: World) -> None:
     assert piped(world.bare, *world.args("plan")).returncode == 3
 
 
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize("command", ["plan", "ls"])
+def test_verbose_says_whose_requests_are_not_shown(world: World, command: str) -> None:
+    assert "the daemon asks the remotes for this" in piped(world.bare, *world.args(command, "--verbose")).stderr
+    assert "the daemon asks" not in piped(world.bare, *world.args(command)).stderr
+    own = piped(world.env, *world.args(command, "--verbose")).stderr
+    assert "nft: GET /pins" in own and "the daemon asks" not in own
+
+
 def test_status_tells_of_the_daemon_and_a_second_one_is_refused(world: World, daemon: subprocess.Popen[str]) -> None:
     def status() -> dict[str, object]:
         found: dict[str, object] = json.loads(piped(world.bare, *world.args("status", "--json")).stdout)

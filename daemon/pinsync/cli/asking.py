@@ -79,6 +79,15 @@ def instead(settings: Settings, error: PinsyncError) -> DaemonClient:
     return client
 
 
+def tell_whose_requests(ui: Ui) -> None:
+    """With `--verbose`: why no requests are shown of what the daemon does for us."""
+    if ui.verbose:
+        ui.tell(
+            "the daemon asks the remotes for this, so no requests are shown here; they are in its log where it runs "
+            "with --verbose"
+        )
+
+
 class Alone(PinsyncError):
     """A token or the state is closed to this user, and no daemon answers that could be asked instead."""
 

@@ -41,6 +41,7 @@ def ls(ui: Ui, remote: str | None) -> int:
         return error.exit_code
     except (ConfigError, StateError) as error:
         daemon = asking.instead(settings, error)
+    asking.tell_whose_requests(ui)
     with daemon.ls(where.name) as (reading, pins):
         return _print(ui, where.name, reading["complete"], reading["reason"], reading["count"], pins)
 
