@@ -82,6 +82,10 @@ def _json(step: Step) -> dict[str, Any]:
     return {"kind": kinds[kind], "path": str(step.path), "command": None, "mode": f"{mode:04o}" if mode else None}
 
 
+def _no_config(found: Mapping[str, Any]) -> str:
+    return found["errors"][0]["message"] if found["errors"] else f"none: {found['config_path']} is not there"
+
+
 def show_lines(found: Mapping[str, Any]) -> Iterator[Line]:
     """`service show`."""
     unit, runs = found["unit"], found["systemd"]
@@ -96,7 +100,7 @@ def show_lines(found: Mapping[str, Any]) -> Iterator[Line]:
                f", process {runs['pid']}" if runs["pid"] else "",
                f", started again {runs['restarts']} times" if runs["restarts"] else "")  # fmt: skip
     yield line(("program   ", "bold"), unit["program"])
-    yield line(("config    ", "bold"), found["config"] or f"none: {found['config_path']} is not there")
+    yield line(("config    ", "bold"), found["config"] or _no_config(found))
     for token in found["tokens"]:
         what = (f": {token['problem']}", "red") if token["problem"] else ("", "")
         yield line(("token     ", "bold"), token["path"] or "", f" of {token['remote']}", what)

@@ -88,6 +88,8 @@ def read(path: Path) -> File | None:
         return File(path.read_bytes(), stat.S_IMODE(status.st_mode))
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError:
+        raise SetupError(f"{path} is closed to this user; as root (sudo) it is seen; nothing was changed") from None
     except OSError as error:
         raise SetupError(f"{path} cannot be read: {error.strerror}; nothing was changed") from None
 
