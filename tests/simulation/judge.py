@@ -35,7 +35,8 @@ class Judge:
         # One that had failed, and came to life after the last look, is made anew with reason.
         mine = [one for one in mine if self._could_see(watch, remote, account, origins[one.seq])]
         if account.blind or (account.lies and watch.forgot):
-            mine = [one for one in mine if watch.shown(remote, one.requestid)]
+            young = account.time() - account.lag - LOOK if account.lag else account.time()  # shown in the last wink
+            mine = [one for one in mine if watch.shown(remote, one.requestid) and origins[one.seq].at <= young]
         if any(one.name == row.name for one in mine):
             raise Violation(5, f"{remote}: {row.requestid} was made beside {mine[0].requestid}, which holds the same")
         if len(mine) > 1:
@@ -72,6 +73,10 @@ class Judge:
             # It was wanted when this pass began, and may be a superseded one; or this pass has seen that it is not.
             if not any(one.status == "pinned" for one in left):
                 self._removal(watch, remote, account, row, before, origins)
+        elif since is None and any(
+            watch.owns(remote, one.seq, origins[one.seq]) and one.status == "pinned" for one in left
+        ):
+            return  # one of two of ours, by a manifest that is doubted: the content stays
         elif since is None:
             self._removal(watch, remote, account, row, before, origins)
         elif max(since, account.stirred) < self._last_chance(watch, remote):

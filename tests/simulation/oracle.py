@@ -251,7 +251,11 @@ class Oracle(Judge):
             # Another's record of the CID is not written over, and a service may not try a failed one again.
             untouchable = not account.requeues or (account.id_is_cid and (jumped or not ours))
             failed = bool(alike) and untouchable and all(row.status == "failed" for row in alike)
-            if not failed and not any(row.status == "pinned" for row in alike):
+            # Another mirror's person took the pin over and it is gone; a new one may stay queued for ever (at Helia).
+            taken = any(row.status == "queued" for row in alike) and any(
+                other.adopted for other in self.watches.values() if other is not watch
+            )
+            if not failed and not taken and not any(row.status == "pinned" for row in alike):
                 said = ", ".join(f"{row.requestid} {row.status}" for row in alike) or "nothing"
                 return f"{remote}: {key.hex()[-8:]} ({name}) is wanted and not pinned: {said}"
             if account.wobbles:  # what a person had adopted was out of sight, and may be another's since

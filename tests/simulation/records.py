@@ -63,6 +63,7 @@ class Account:
     requeues: bool = True  # a POST makes a failed pin be tried again
     resets: bool = False  # nobody can tell by its times whether a record was there before
     lies: bool = False
+    lag: float = 0.0  # the longest time that its lists left out what was new
     blind: bool = False  # what its lists leave out is not found by a look-up either
     wobbles: bool = False  # what was there was out of sight at some time
     contents: set[bytes] = field(default_factory=set)  # all that ever was there

@@ -177,7 +177,8 @@ def _left(world: World) -> str | None:
                 continue  # such a list cannot be read whole, so there is much that must wait for ever
             lost = mirror.lost_answers or mirror.lost_ledger
             times = b.created_revived or (mirror.jumped and account.id_is_cid)  # `created` tells whose a record is
-            forgotten = mirror.lost_id or (mirror.lost_ledger and world.done["id"] > 0)
+            unsure = mirror.lost_ledger or (mirror.lost_answers and account.lies)
+            forgotten = mirror.lost_id or (unsure and world.done["id"] > 0)
             forgetful = forgotten or (lost and (not account.keeps_meta or times))
             left = world.oracle.unfinished(mirror.watch, name, account, forgetful=forgetful, jumped=mirror.jumped)
             if left is not None:

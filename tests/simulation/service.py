@@ -87,6 +87,7 @@ class SimRemote:
         for account in self.accounts if seconds else ():
             account.lies = account.wobbles = True
             account.blind = account.blind or self.everywhere
+            account.lag = max(account.lag, seconds)
 
     @property
     def _one_list(self) -> bool:
