@@ -9,8 +9,6 @@ import pytest
 from .planted import BUGS, LIMIT, Bug
 from .runner import theatre, write
 
-pytestmark = pytest.mark.slow  # some seeds still fail, and are looked into; until then not in `make test`
-
 CHUNK = 100
 CHUNKS = 20
 
