@@ -67,6 +67,9 @@ class Image:
         )  # fmt: skip
         self.name = self.buildah("from", "--pull-never", "localhost/pinsync")
         inspected = json.loads(self.buildah("inspect", "--type=image", "localhost/pinsync"))
+        # Buildah puts an unnamed volume at each VOLUME, below or, now and then, on top of the one that `run` names.
+        for volume in inspected["Docker"]["config"]["Volumes"]:
+            self.buildah("config", f"--volume={volume}-", self.name)
         self.config: dict[str, Any] = inspected["Docker"]["config"]
 
     def buildah(self, *words: str) -> str:
