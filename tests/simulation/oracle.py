@@ -267,20 +267,28 @@ class Oracle(Judge):
         if policy.mode != "mirror" or policy.removals == "never" or forgetful:
             return None
         for row in rows.values():
-            shared = account.deletes_all and len(by_key[row.key]) > 1
-            shared = shared or (account.wobbles and (remote, row.seq) in watch.adopted)
-            told = any((remote, row.seq) in other.adopted for other in self.watches.values() if other is not watch)
-            # Where the CID is the id and no mark is kept, what was out of sight may be another's since.
-            nobody = account.id_is_cid and not account.keeps_meta and account.wobbles
-            shared = shared or told or nobody
-            # With the other mirror's record out of sight, ours was written over it: then neither takes it for its own.
-            shared = shared or (account.id_is_cid and account.lies and len(self.watches) > 1)
-            elsewhere = watch.wishes.routed(row.key)
-            shared = shared or (bool(elsewhere) and not self._pinned(watch, elsewhere, row.key))
             mine = watch.owns(remote, row.seq, account.origins[row.seq])
-            if mine and row.key not in watch.wanted[remote] and not shared:
+            alone = len(by_key[row.key]) == 1
+            if mine and row.key not in watch.wanted[remote] and not self._may_stay(watch, remote, account, row, alone):
                 return f"{remote}: {row.requestid} is ours and unwanted and remains"
         return None
+
+    def _may_stay(self, watch: Watch, remote: str, account: Account, row: Row, alone: bool) -> bool:
+        """Whether an unwanted pin of ours is one whose removal nobody could answer for."""
+        if account.deletes_all and not alone:  # another's of the same CID would go with it
+            return True
+        if account.wobbles and (remote, row.seq) in watch.adopted:
+            return True
+        if any((remote, row.seq) in other.adopted for other in self.watches.values() if other is not watch):
+            return True
+        # Where the CID is the id and no mark is kept, what was out of sight may be another's since.
+        if account.id_is_cid and not account.keeps_meta and account.wobbles:
+            return True
+        # With the other mirror's record out of sight, ours was written over it: then neither takes it for its own.
+        if account.id_is_cid and account.lies and len(self.watches) > 1:
+            return True
+        elsewhere = watch.wishes.routed(row.key)
+        return bool(elsewhere) and not self._pinned(watch, elsewhere, row.key)
 
     def _pinned(self, watch: Watch, remotes: tuple[str, ...], key: bytes) -> bool:
         rows = (row for name in remotes for row in watch.accounts[name].look().values())

@@ -684,6 +684,15 @@ def delete_the_file_alone(ledger: Path, copy: Path) -> None:
     ledger.unlink()
 
 
+def copied(tmp_path: Path) -> tuple[Path, Path]:
+    """The ledger of a daemon that runs, and a backup of it made just now."""
+    ledger, copy = tmp_path / "state/pinsync.db", tmp_path / "copy"
+    with closing(sqlite3.connect(ledger)) as db, closing(sqlite3.connect(copy)) as target:
+        db.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")
+    return ledger, copy
+
+
 def move_into_place(ledger: Path, copy: Path) -> None:
     copy.replace(ledger)
 
@@ -699,10 +708,7 @@ def test_a_daemon_notices_that_its_ledger_was_deleted_or_replaced(
     with Rig(tmp_path) as rig:
         rig.pins.write_text(manifest(*MANY))
         rig.start()
-        ledger, copy = tmp_path / "state/pinsync.db", tmp_path / "copy"
-        with closing(sqlite3.connect(ledger)) as db, closing(sqlite3.connect(copy)) as target:
-            db.backup(target)
-            target.execute("PRAGMA journal_mode = DELETE")
+        ledger, copy = copied(tmp_path)
         rig.client.sync()
         done(ledger, copy)
         save(rig.pins, manifest(*MANY[2:]))
@@ -728,10 +734,7 @@ def test_what_is_written_over_the_ledger_stays_as_it_is_when_the_daemon_ends(tmp
     with Rig(tmp_path) as rig:
         rig.pins.write_text(manifest(*MANY))
         rig.start()
-        ledger, copy = tmp_path / "state/pinsync.db", tmp_path / "copy"
-        with closing(sqlite3.connect(ledger)) as db, closing(sqlite3.connect(copy)) as target:
-            db.backup(target)
-            target.execute("PRAGMA journal_mode = DELETE")
+        ledger, copy = copied(tmp_path)
         rig.client.sync()
         write_over(ledger, copy)
         rig.stop()

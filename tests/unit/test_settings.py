@@ -597,7 +597,8 @@ level = "{SECRET}"
         config.write_text(ONE)
         monkeypatch.setattr(Path, "open", closed)
         assert problems(config, {"HOME": "/"}) == [
-            f"config.toml: the configuration may not be read by this user (uid {os.getuid()})"
+            f"config.toml: the configuration may not be read by this user (uid {os.getuid()}); "
+            "use sudo, or have its owner let this user read it"
         ]
 
 

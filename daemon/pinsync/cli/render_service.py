@@ -104,7 +104,7 @@ def show_lines(found: Mapping[str, Any]) -> Iterator[Line]:
     for token in found["tokens"]:
         what = (f": {token['problem']}", "red") if token["problem"] else ("", "")
         yield line(("token     ", "bold"), token["path"] or "", f" of {token['remote']}", what)
-    yield line(("ledger in ", "bold"), found["state"])
+    yield line(("ledger    ", "bold"), "in ", found["state"])
     if unit["difference"]:
         yield line(("It differs from this pinsync's; `pinsync service install` takes that over:", "yellow"))
         yield from (line(("  " + text, _style(text))) for text in unit["difference"])

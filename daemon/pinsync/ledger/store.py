@@ -73,7 +73,7 @@ class Store:
             if not path.exists() or path.stat().st_size == 0:
                 return None
             if not os.access(path, os.R_OK):
-                raise StateError(f"the ledger {path} may not be read by this user")
+                raise StateError(f"the ledger {path} may not be read by this user; join its group, or use sudo")
             whole(path)
             try:
                 return cls._read(path, "mode=ro")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pinsync.errors import ConfigError, Problem
 from pinsync.model import Safety
+from pinsync.paths import present
 
 from .files import Unreadable, decode, read_small
 from .model import (
@@ -82,6 +83,8 @@ def _parse(path: Path | None) -> tuple[str, dict[str, Any], Problem | None]:
         return text, tomli.loads(text), None
     except Unreadable as error:
         message = f"the configuration {error}"
+        if error.elsewhere and present(path, unknown=True):
+            message += "; use sudo, or have its owner let this user read it"
     except tomli.TOMLDecodeError as error:
         line, message = error.lineno, f"not valid TOML, column {error.colno}: {error.msg}"
     except RecursionError:
