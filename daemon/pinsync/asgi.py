@@ -16,6 +16,7 @@ class EmbeddedServer(uvicorn.Server):
     """A server in somebody else's loop. `farewell`: seconds for answers under way at the end; None waits for them."""
 
     def __init__(self, app: ASGIApp, protocol: type[asyncio.Protocol], *, farewell: int | None = None) -> None:
+        self._told_to_end = asyncio.Event()
         super().__init__(
             uvicorn.Config(
                 app,
@@ -32,6 +33,15 @@ class EmbeddedServer(uvicorn.Server):
                 timeout_graceful_shutdown=farewell,
             )
         )
+
+    def end(self) -> None:
+        """Have `serve` return soon. For the loop that it runs in; also before it does."""
+        self.should_exit = True
+        self._told_to_end.set()
+
+    async def main_loop(self) -> None:
+        """Until `end`: uvicorn's own wakes ten times a second to look, for headers and limits that we do not use."""
+        await self._told_to_end.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

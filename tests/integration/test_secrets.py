@@ -692,7 +692,9 @@ def test_a_token_of_the_environment_is_in_nobodys_arguments(desk: Desk) -> None:
         while not there.emulator.requests and command.poll() is None:
             time.sleep(0.01)
         clean(Path(f"/proc/{command.pid}/cmdline").read_bytes())
+        command.send_signal(signal.SIGTERM)
         out, _ = command.communicate(timeout=60)
+        assert b"there" in out
         clean(out)
         clean(repr(there.emulator.requests))
     clean_files(desk.path / "state")

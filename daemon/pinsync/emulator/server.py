@@ -67,7 +67,7 @@ class EmulatorServer:
     ) -> None:
         if self._server is None or self._thread is None:
             return
-        self._server.should_exit = True
+        self._server.end_from_afar()
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
             raise EmulatorError("the emulator's thread did not stop")
@@ -117,7 +117,7 @@ async def _until_signalled(server: _Server, sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     for each in signals:
-        loop.add_signal_handler(each, server.stop)
+        loop.add_signal_handler(each, server.end)
     try:
         await server.serve(sockets=[sock])
     finally:
@@ -156,14 +156,18 @@ class _Server(EmbeddedServer):
 
     def __init__(self, emulator: Emulator, ready: Callable[[], None]) -> None:
         self._ready = ready
+        self._loop: asyncio.AbstractEventLoop | None = None
         app = self._quietly(create_app(emulator))
         super().__init__(app, _Protocol)
 
-    def stop(self) -> None:
-        self.should_exit = True
+    def end_from_afar(self) -> None:
+        """`end`, for another thread, once `ready` was called."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self.end)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -172,9 +176,12 @@ class _Server(EmbeddedServer):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)
-        for task in list(self.server_state.tasks):
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
             task.cancel()
-        await super().shutdown(sockets)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self.servers:
+            await server.wait_closed()
 
     def _quietly(self, app: ASGIApp) -> ASGIApp:
         async def answered(scope: Scope, receive: Receive, send: Send) -> None:

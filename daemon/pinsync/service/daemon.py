@@ -119,7 +119,7 @@ class Daemon:
                             task.cancel()
                         await asyncio.wait(watched)
                         summary.remove()
-                        server.should_exit = True
+                        server.end()
                         if door.sock is not None:
                             await asyncio.wait({serving}, timeout=2.0)
                         serving.cancel()

@@ -179,7 +179,8 @@ class Listener:
 
     async def _close(self) -> None:
         if self._serving is not None and self._server is not None:
-            self._server.should_exit = self._server.force_exit = True  # what is read can be read again
+            self._server.force_exit = True  # what is read can be read again
+            self._server.end()
             await asyncio.wait({self._serving}, timeout=1.0)
             self._serving.cancel()
         self._server = self._serving = None
