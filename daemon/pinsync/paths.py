@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 from pathlib import Path
 
 
@@ -27,3 +28,17 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def to_close(path: Path, *, system: Path = Path("/etc"), group: str = "pinsync") -> str:
+    """The command that closes a file to other users, and not to the service that reads it. Raises nothing.
+
+    What lies in /etc is root's, and the service reads it as a member of its group: systemd/pinsync.service.
+    """
+    plain = f"chmod o-rwx {path}"
+    try:
+        if path.is_relative_to(system) and path.stat().st_gid != grp.getgrnam(group).gr_gid:
+            return f"chgrp {group} {path} && chmod 0640 {path}"
+    except (OSError, KeyError):
+        return plain
+    return plain

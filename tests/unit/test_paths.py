@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from pinsync.paths import to_close
 
 AS_NOBODY = """
 import os, sys; sys.path[:0] = eval(sys.argv[2])
@@ -41,3 +44,16 @@ def test_a_closed_directory_is_no_bug() -> None:
     assert seen == "True False True False False", said
     assert said.endswith(f"{closed}/.config/systemd/user/pinsync.service is closed to this user; as root (sudo) "
                          "it is seen; nothing was changed")  # fmt: skip
+
+
+def test_closing_a_file_of_the_system_leaves_it_open_to_the_service(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.touch()
+    of_file = grp.getgrgid(file.stat().st_gid).gr_name
+    other = next(one.gr_name for one in grp.getgrall() if one.gr_name != of_file)
+    assert to_close(file, system=tmp_path, group=other) == f"chgrp {other} {file} && chmod 0640 {file}"
+    plain = f"chmod o-rwx {file}"
+    assert to_close(file, system=tmp_path, group=of_file) == plain
+    assert to_close(file, system=tmp_path, group="no-such-group") == plain
+    assert to_close(file, group=other) == plain  # a user's own
+    assert to_close(tmp_path / "gone", system=tmp_path, group=other) == f"chmod o-rwx {tmp_path / 'gone'}"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from pinsync.errors import NodeError, PinsyncError
 from pinsync.model import Mode
+from pinsync.paths import to_close
 from pinsync.settings.credentials import load_authorization
 from pinsync.settings.model import NodeSettings
 from pinsync.settings.schema import is_loopback
@@ -26,7 +27,7 @@ async def node(patient: Patient, settings: NodeSettings) -> AsyncIterator[Findin
         yield about.ok("authorization", "an Authorization header is sent with each call")
     secret = settings.authorization_file
     if secret is not None and secret.stat().st_mode & 0o004:
-        yield about.warn("authorization file", f"every user of this machine can read {secret}", f"chmod o-rwx {secret}")
+        yield about.warn("authorization file", f"every user of this machine can read {secret}", to_close(secret))
     async with patient.house.node(settings) as client:
         began = patient.clock.monotonic()
         try:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from pinsync.errors import ConfigError, ManifestError
-from pinsync.paths import is_file, present
+from pinsync.paths import is_file, present, to_close
 from pinsync.settings.credentials import CredentialError, load_hook
 from pinsync.settings.model import ConfigFile
 from pinsync.sources.manifest import read_manifest
@@ -34,7 +34,7 @@ async def configuration(patient: Patient) -> AsyncIterator[Finding]:
         yield CONFIGURATION.warn(
             "secrets",
             f"every user of this machine can read {path}, and with it the {' and the '.join(secret)} of [notify]",
-            f"chmod o-rwx {path}, or put the URL into a file of its own: {secret[0]}_file",
+            f"{to_close(path)}, or put the URL into a file of its own: {secret[0]}_file",
         )
 
 

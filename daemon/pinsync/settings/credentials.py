@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pinsync.errors import ConfigError, Problem
+from pinsync.paths import to_close
 
 from .files import Unreadable, decode, read_small
 from .model import NodeSettings, NotifySettings, RemoteSettings
@@ -206,7 +207,7 @@ def _read(who: str, where: str, path: Path, what: str = "the token") -> tuple[st
         raise CredentialError(who, f"{where} has more than one line; it must hold {what} alone")
     if not mode & _WORLD:
         return text, ()
-    return text, (f"{who}: every user of this machine can read {path}; close it with: chmod o-rwx {path}",)
+    return text, (f"{who}: every user of this machine can read {path}; close it with: {to_close(path)}",)
 
 
 def _pasted(path: Path) -> bool:
